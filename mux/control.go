@@ -1,0 +1,99 @@
+package mux
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+)
+
+// The kinds of control message.
+const (
+	KindHello   = "hello"   // client: the first message
+	KindWelcome = "welcome" // provider: the answer, with the links granted
+	KindLinks   = "links"   // provider: the links granted have changed
+	KindDrain   = "drain"   // provider: open no more streams here, connect anew
+)
+
+// Message is one line of JSON on the control stream. Fields that a side does
+// not know are ignored, so that later versions can add some.
+type Message struct {
+	Kind    string  `json:"kind"`
+	Version string  `json:"version,omitempty"` // of the sender's program; hello and welcome
+	Links   []Offer `json:"links,omitempty"`   // welcome and links
+}
+
+// Offer is a link that the provider grants to the client.
+type Offer struct {
+	Name  string   `json:"name"`
+	Ports []uint16 `json:"ports"`
+}
+
+// maxLine bounds one control message in bytes: some thousand links with a
+// dozen ports each.
+const maxLine = 1 << 20
+
+// Control is the first stream of a session. One goroutine may receive while
+// others send.
+type Control struct {
+	stream *Stream
+	lines  *bufio.Scanner
+
+	mu sync.Mutex // one line at a time
+}
+
+// openControl opens or accepts the control stream, which must come first.
+func (s *Session) openControl(ctx context.Context) error {
+	// A peer that keeps us waiting is cut by the handshake's context.
+	stop := context.AfterFunc(ctx, func() { s.fail(ctx.Err()) })
+	defer stop()
+	var st *Stream
+	var err error
+	if s.isClient {
+		st, err = s.openStream()
+	} else {
+		st, err = s.acceptStream()
+	}
+	if err != nil {
+		return err
+	}
+	s.control = &Control{stream: st, lines: bufio.NewScanner(st)}
+	s.control.lines.Buffer(make([]byte, 0, 512), maxLine)
+	return nil
+}
+
+// Send writes one message.
+func (c *Control) Send(m Message) error {
+	line, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, err = c.stream.Write(append(line, '\n'))
+	return err
+}
+
+// Receive waits for the next message. A line that is no message is ErrProtocol,
+// and so is one of more than 1 MiB; the session's end is ErrSessionLost.
+func (c *Control) Receive() (Message, error) {
+	if !c.lines.Scan() {
+		if err := c.lines.Err(); err != nil {
+			if err == bufio.ErrTooLong {
+				return Message{}, fmt.Errorf("%w: control message of more than %d bytes", ErrProtocol, maxLine)
+			}
+			return Message{}, err
+		}
+		return Message{}, fmt.Errorf("%w: the control stream ended", ErrSessionLost)
+	}
+	return parseMessage(c.lines.Bytes())
+}
+
+func parseMessage(line []byte) (Message, error) {
+	var m Message
+	if err := json.Unmarshal(line, &m); err != nil {
+		return Message{}, fmt.Errorf("%w: control message: %w", ErrProtocol, err)
+	}
+	return m, nil
+}

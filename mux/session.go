@@ -1,0 +1,329 @@
+package mux
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/yamux"
+	"go.uber.org/zap"
+)
+
+// Protocol is the ALPN name of sessions.
+const Protocol = "ambassador/1"
+
+// Options tune a session. The zero value is what both ambassadors use.
+type Options struct {
+	// PingAfter is the silence after which the peer is asked for a sign of
+	// life. If zero, 15 s.
+	PingAfter time.Duration
+	// DeadAfter is the silence after which the session is given up, and the
+	// longest that one batch may take to be written. If zero, 30 s.
+	DeadAfter time.Duration
+	// Window is the number of bytes that a stream's sender may be ahead of its
+	// reader on this side. If zero, 1 MiB; less than 256 KiB, yamux's minimum,
+	// means that.
+	Window uint32
+	// Logger gets the session's debug lines. If nil, none are written.
+	Logger *zap.Logger
+}
+
+// Defaults of Options.
+const (
+	defaultPingAfter = 15 * time.Second
+	defaultDeadAfter = 30 * time.Second
+	defaultWindow    = 1 << 20
+)
+
+// acceptBacklog is how many streams a peer may open before the first of them is
+// accepted. yamux allocates 8 bytes for each in every session.
+const acceptBacklog = 1024
+
+// closeWithin bounds the last words of a session that is closed in order: what
+// is gathered is written, and TLS says goodbye.
+const closeWithin = time.Second
+
+func (o Options) withDefaults() Options {
+	if o.PingAfter == 0 {
+		o.PingAfter = defaultPingAfter
+	}
+	if o.DeadAfter == 0 {
+		o.DeadAfter = defaultDeadAfter
+	}
+	if o.Window == 0 {
+		o.Window = defaultWindow
+	}
+	o.Window = max(o.Window, initialWindow)
+	if o.Logger == nil {
+		o.Logger = zap.NewNop()
+	}
+	return o
+}
+
+// Session is one authenticated connection between a client and a provider.
+// All methods may be called by several goroutines at once.
+type Session struct {
+	y        *yamux.Session
+	tls      *tls.Conn
+	wire     *wire
+	out      *out
+	life     *liveness
+	control  *Control
+	isClient bool
+	log      *zap.Logger
+
+	mu      sync.Mutex
+	streams map[uint32]*Stream // every stream that either side may still send frames for
+	cause   error              // why the session ended; nil while it lives
+	done    chan struct{}      // closed when it ends
+	flusher sync.WaitGroup
+}
+
+// Client does the client's side of the TLS handshake on a dialled connection
+// and opens the session's control stream. It closes conn if it fails. The
+// provider has not judged our certificate yet when Client returns (RFC 8446
+// §4.4.4): the first message on the control stream tells.
+func Client(ctx context.Context, conn net.Conn, config *tls.Config, o Options) (*Session, error) {
+	return start(ctx, conn, config, o, true)
+}
+
+// Server does the provider's side of the TLS handshake on an accepted
+// connection. It closes conn if it fails.
+func Server(ctx context.Context, conn net.Conn, config *tls.Config, o Options) (*Session, error) {
+	return start(ctx, conn, config, o, false)
+}
+
+func start(ctx context.Context, conn net.Conn, config *tls.Config, o Options, isClient bool) (*Session, error) {
+	o = o.withDefaults()
+	s, err := secure(ctx, conn, config, o, isClient)
+	if err != nil {
+		return nil, errors.Join(err, ignoreClosed(conn.Close()))
+	}
+	if err := s.carry(ctx, o); err != nil {
+		s.end(err)
+		return nil, err
+	}
+	return s, nil
+}
+
+// secure sets the socket up and does the handshake.
+func secure(ctx context.Context, conn net.Conn, config *tls.Config, o Options, isClient bool) (*Session, error) {
+	if tc, ok := conn.(*net.TCPConn); ok {
+		if err := tuneSocket(tc, o.DeadAfter); err != nil {
+			return nil, fmt.Errorf("setting socket options of %v: %w", conn.RemoteAddr(), err)
+		}
+	}
+	config = config.Clone()
+	config.NextProtos = []string{Protocol}
+	// Small first records help browsers, not a tunnel that gathers batches.
+	config.DynamicRecordSizingDisabled = true
+	s := &Session{
+		wire:     newWire(conn),
+		isClient: isClient,
+		log:      o.Logger,
+		streams:  make(map[uint32]*Stream),
+		done:     make(chan struct{}),
+	}
+	if isClient {
+		s.tls = tls.Client(s.wire, config)
+	} else {
+		s.tls = tls.Server(s.wire, config)
+	}
+	if err := s.tls.HandshakeContext(ctx); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrAuthentication, err)
+	}
+	// crypto/tls lets a client that offers no ALPN at all pass.
+	if s.tls.ConnectionState().NegotiatedProtocol != Protocol {
+		return nil, ErrNoALPN
+	}
+	return s, nil
+}
+
+// carry starts yamux on the secured connection and sets up the control stream.
+func (s *Session) carry(ctx context.Context, o Options) error {
+	s.wire.cork()
+	s.out = newOut(s.sendBatch(o.DeadAfter), s.goodbye, s.track)
+	s.life = newLiveness(s, o.PingAfter, o.DeadAfter)
+	carrier := &carrier{s: s, in: in{src: s.tls, received: s.received, heard: s.life.heard}}
+	config := &yamux.Config{
+		AcceptBacklog:          acceptBacklog,
+		KeepAliveInterval:      o.DeadAfter, // checked even though keepalive is off
+		ConnectionWriteTimeout: o.DeadAfter,
+		MaxStreamWindowSize:    o.Window,
+		LogOutput:              io.Discard, // its causes reach us as errors
+	}
+	s.flusher.Go(func() {
+		if err := s.out.flush(); err != nil {
+			s.fail(fmt.Errorf("writing to %v: %w", s.RemoteAddr(), err))
+		}
+	})
+	var err error
+	if s.isClient {
+		s.y, err = yamux.Client(carrier, config)
+	} else {
+		s.y, err = yamux.Server(carrier, config)
+	}
+	if err != nil {
+		return err
+	}
+	s.life.start()
+	return s.openControl(ctx)
+}
+
+// sendBatch encrypts a batch and hands it to the kernel.
+func (s *Session) sendBatch(within time.Duration) func([]byte) error {
+	return func(b []byte) error {
+		if err := s.wire.SetWriteDeadline(time.Now().Add(within)); err != nil {
+			return err
+		}
+		if _, err := s.tls.Write(b); err != nil {
+			return err
+		}
+		return s.wire.flush()
+	}
+}
+
+// carrier is the connection that yamux sees.
+type carrier struct {
+	s *Session
+	in
+}
+
+func (c *carrier) Write(p []byte) (int, error) { return c.s.out.Write(p) }
+
+// Read ends the session with the reason that yamux would not pass on.
+func (c *carrier) Read(p []byte) (int, error) {
+	n, err := c.in.Read(p)
+	if err != nil {
+		c.s.died(readCause(err))
+	}
+	return n, err
+}
+
+func readCause(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("%w: the other ambassador closed the connection", ErrSessionLost)
+	}
+	return fmt.Errorf("%w: %w", ErrSessionLost, err)
+}
+
+// Close is called by yamux however the session ends.
+func (c *carrier) Close() error {
+	c.s.died(ErrSessionLost)
+	c.s.cut()
+	<-c.s.out.done
+	return nil
+}
+
+// died marks the session as ended, once, and aborts its streams.
+func (s *Session) died(cause error) {
+	s.mu.Lock()
+	if s.cause != nil {
+		s.mu.Unlock()
+		return
+	}
+	s.cause = cause
+	streams := s.streams
+	s.streams = nil
+	close(s.done)
+	s.mu.Unlock()
+	s.life.stop()
+	for _, st := range streams {
+		st.abort(s.lost())
+	}
+}
+
+// fail ends a session from within one of its own goroutines: it cuts the
+// connection, and yamux's loops and the flusher end by that.
+func (s *Session) fail(cause error) {
+	s.died(fmt.Errorf("%w: %w", ErrSessionLost, cause))
+	s.cut()
+}
+
+// cut closes the connection without waiting for anybody.
+func (s *Session) cut() {
+	if s.out != nil {
+		s.out.close()
+	}
+	_ = s.wire.Close() // it is given up either way
+}
+
+// end closes the session with a cause and waits for all its goroutines.
+func (s *Session) end(cause error) {
+	s.died(cause)
+	s.cut()
+	if s.y != nil {
+		_ = s.y.Close() // always nil; waits for yamux's loops
+	}
+	s.flusher.Wait()
+}
+
+// Close ends the session and waits for its goroutines. What was written to
+// streams before is sent first, within a second. Streams that are still open
+// are lost at both ends. Safe to call more than once.
+func (s *Session) Close() error {
+	late := time.AfterFunc(closeWithin, s.cut)
+	s.out.finishUp()
+	<-s.out.done
+	late.Stop()
+	s.end(ErrClosed)
+	return nil
+}
+
+// goodbye tells the peer that the end is meant: close_notify (RFC 8446 §6.1).
+// The connection is closed next, whether or not the peer gets it.
+func (s *Session) goodbye() {
+	_ = s.tls.CloseWrite()
+	_ = s.wire.flush()
+}
+
+// Done is closed when the session has ended, for whatever reason.
+func (s *Session) Done() <-chan struct{} { return s.done }
+
+// Err is nil while the session lives, then why it ended: ErrClosed, or an error
+// that is ErrSessionLost.
+func (s *Session) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cause
+}
+
+// lost is what a stream of an ended session fails with.
+func (s *Session) lost() error {
+	err := s.Err()
+	if err == nil || errors.Is(err, ErrSessionLost) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrSessionLost, err)
+}
+
+// Streams is the number of open streams, the control stream not counted.
+func (s *Session) Streams() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return max(len(s.streams)-1, 0)
+}
+
+// Control is the session's control stream.
+func (s *Session) Control() *Control { return s.control }
+
+// TLS is what the handshake agreed on.
+func (s *Session) TLS() tls.ConnectionState { return s.tls.ConnectionState() }
+
+// LocalAddr and RemoteAddr are those of the connection.
+func (s *Session) LocalAddr() net.Addr { return s.wire.LocalAddr() }
+
+// RemoteAddr is the peer's address.
+func (s *Session) RemoteAddr() net.Addr { return s.wire.RemoteAddr() }
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,103 @@
+package mux
+
+import (
+	"net"
+	"sync"
+	"time"
+)
+
+// wireBuffer is the size in bytes of the buffers between TLS and the socket:
+// eight full TLS records, so that a batch of bulk data costs one system call
+// each way instead of eight.
+const wireBuffer = 128 << 10
+
+// wireBuffers holds buffers of wireBuffer bytes. A session borrows one while
+// bytes are under way and none while it idles.
+var wireBuffers = sync.Pool{New: func() any { return new([wireBuffer]byte) }}
+
+// wire stands between tls.Conn and the socket. crypto/tls makes one Read for
+// each part of a record and one Write for each record; wire joins them.
+//
+// Read and the pair Write/flush are each for one goroutine at a time, as
+// crypto/tls's locks see to.
+type wire struct {
+	net.Conn
+	wait waiter
+
+	rbuf       *[wireBuffer]byte // nil while idle
+	rpos, rend int
+
+	corked bool
+	wbuf   *[wireBuffer]byte // nil while idle
+	wend   int
+}
+
+func newWire(c net.Conn) *wire { return &wire{Conn: c, wait: newWaiter(c)} }
+
+func (w *wire) Read(p []byte) (int, error) {
+	if w.rbuf == nil {
+		buf, n, err := w.wait.read(w.Conn)
+		if err != nil {
+			return 0, err
+		}
+		w.rbuf, w.rpos, w.rend = buf, 0, n
+	}
+	n := copy(p, w.rbuf[w.rpos:w.rend])
+	w.rpos += n
+	if w.rpos == w.rend {
+		wireBuffers.Put(w.rbuf)
+		w.rbuf = nil
+	}
+	return n, nil
+}
+
+// cork makes Write gather until flush. Before it is first called, as during the
+// handshake, Write goes straight through.
+func (w *wire) cork() { w.corked = true }
+
+func (w *wire) Write(p []byte) (int, error) {
+	if !w.corked {
+		return w.Conn.Write(p)
+	}
+	total := len(p)
+	for len(p) > 0 {
+		if w.wbuf == nil {
+			w.wbuf = wireBuffers.Get().(*[wireBuffer]byte)
+		}
+		n := copy(w.wbuf[w.wend:], p)
+		w.wend += n
+		p = p[n:]
+		if w.wend == wireBuffer {
+			if err := w.flush(); err != nil {
+				return total - len(p), err
+			}
+		}
+	}
+	return total, nil
+}
+
+// flush sends what was gathered and gives the buffer back.
+func (w *wire) flush() error {
+	if w.wend == 0 {
+		return nil
+	}
+	_, err := w.Conn.Write(w.wbuf[:w.wend])
+	wireBuffers.Put(w.wbuf)
+	w.wbuf, w.wend = nil, 0
+	return err
+}
+
+// SetWriteDeadline bounds the whole of what is written until the next call.
+func (w *wire) SetWriteDeadline(t time.Time) error { return w.Conn.SetWriteDeadline(t) }
+
+// blockingRead is for a connection whose readiness cannot be waited for, such
+// as net.Pipe.
+func blockingRead(c net.Conn) (*[wireBuffer]byte, int, error) {
+	buf := wireBuffers.Get().(*[wireBuffer]byte)
+	n, err := c.Read(buf[:])
+	if n > 0 {
+		return buf, n, nil // an error comes back at the next read
+	}
+	wireBuffers.Put(buf)
+	return nil, 0, err
+}
