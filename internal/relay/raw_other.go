@@ -1,0 +1,18 @@
+//go:build !unix
+
+package relay
+
+// newRawSource: reads by descriptor are for Unix; elsewhere a TCP end is read
+// through net after WaitReadable.
+func newRawSource(from, to End) source { return nil }
+
+// WaitReadable blocks until a Read would not. On Windows the poller waits for
+// readability with a read of no bytes when the callback says "not yet".
+func (e *TCPEnd) WaitReadable() error {
+	asked := false
+	return e.raw.Read(func(uintptr) bool {
+		again := asked
+		asked = true
+		return again
+	})
+}

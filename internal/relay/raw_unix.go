@@ -1,0 +1,104 @@
+//go:build unix
+
+package relay
+
+import (
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// rawSource reads a TCP end without holding a buffer while it waits, and
+// without a system call for the waiting: it tries the read, and only when that
+// would block the buffer goes back and the goroutine parks.
+//
+// Towards another TCP end, bulk goes by splice(2) where there is one. Only what
+// the kernel already holds is spliced, so that no pipe is held while waiting,
+// and so that an error of the splice is the destination's.
+type rawSource struct {
+	chunk
+	from *TCPEnd
+	try  func(fd uintptr) bool // made once: a closure per read would be garbage
+	err  error
+
+	to     *TCPEnd          // the other end, if bytes can be spliced to it
+	bulk   bool             // the last read filled its buffer: look what is queued
+	queued int              // bytes to splice; 0: what was read is in chunk
+	limit  io.LimitedReader // net knows this type and splices through it
+}
+
+const (
+	// spliceMin is the least number of bytes for which two splices and a pipe
+	// cost less than a read and a write (BenchmarkRelayTCP).
+	spliceMin = 16 << 10
+	// spliceMax bounds one splice in bytes, so that the live counts are fresh.
+	spliceMax = 1 << 20
+)
+
+func newRawSource(from, to End) source {
+	e, ok := from.(*TCPEnd)
+	if !ok {
+		return nil
+	}
+	s := &rawSource{from: e}
+	s.try = s.read
+	if dst, ok := to.(*TCPEnd); ok && canSplice {
+		s.to = dst
+		s.limit.R = e.conn
+	}
+	return s
+}
+
+func (s *rawSource) wait() error {
+	s.err = nil
+	if err := s.from.raw.Read(s.try); err != nil {
+		return err
+	}
+	return s.err
+}
+
+// read runs when the socket may be readable, with the descriptor held open.
+func (s *rawSource) read(fd uintptr) (done bool) {
+	if s.bulk {
+		if s.queued = min(readQueue(int(fd)), spliceMax); s.queued >= spliceMin {
+			return true
+		}
+		s.queued, s.bulk = 0, false
+	}
+	buf := s.take()
+	n, err := readRetry(int(fd), buf.b)
+	if n > 0 {
+		s.buf, s.n = buf, n
+		s.bulk = s.saw(n) && s.to != nil
+		return true
+	}
+	buf.put()
+	switch {
+	case err == unix.EAGAIN:
+		return false
+	case err != nil:
+		s.err = os.NewSyscallError("read", err)
+	default:
+		s.err = s.from.endOfFile(int(fd))
+	}
+	return true
+}
+
+func (s *rawSource) move(to End) (int64, error) {
+	if s.queued == 0 {
+		return s.chunk.move(to)
+	}
+	s.limit.N = int64(s.queued)
+	s.queued = 0
+	return s.to.conn.ReadFrom(&s.limit)
+}
+
+func readRetry(fd int, b []byte) (int, error) {
+	for {
+		n, err := unix.Read(fd, b)
+		if err != unix.EINTR {
+			return n, err
+		}
+	}
+}

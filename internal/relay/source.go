@@ -1,0 +1,68 @@
+package relay
+
+// source is the reading half of a direction. wait blocks until there is
+// something to move and holds no buffer meanwhile, where its end can do that;
+// its error is the source's, io.EOF at a clean end. move writes what wait found
+// and gives the buffer back; its error is the destination's.
+type source interface {
+	wait() error
+	move(to End) (int64, error)
+}
+
+func newSource(from, to End) source {
+	if s := newRawSource(from, to); s != nil {
+		return s
+	}
+	s := &endSource{from: from}
+	s.readable, _ = from.(readable)
+	return s
+}
+
+type readable interface{ WaitReadable() error }
+
+// chunk is what was read and not written yet.
+type chunk struct {
+	sizer
+	buf *buffer
+	n   int
+}
+
+func (c *chunk) move(to End) (int64, error) {
+	n, err := to.Write(c.buf.b[:c.n])
+	c.buf.put()
+	c.buf = nil
+	return int64(n), err
+}
+
+// endSource reads any End.
+type endSource struct {
+	chunk
+	from     End
+	readable readable // nil: a small buffer is held while waiting
+	err      error    // came with the last bytes
+}
+
+func (s *endSource) wait() error {
+	if s.err != nil {
+		return s.err
+	}
+	for {
+		if s.readable != nil {
+			if err := s.readable.WaitReadable(); err != nil {
+				return err
+			}
+		}
+		s.buf = s.take()
+		n, err := s.from.Read(s.buf.b)
+		if n > 0 {
+			s.saw(n)
+			s.n, s.err = n, err
+			return nil
+		}
+		s.buf.put()
+		s.buf = nil
+		if err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,166 @@
+package relay
+
+import (
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// keepAlive finds a vanished consumer or backend after two minutes of silence.
+// The first probe comes early enough to keep a connection alive in a cloud
+// balancer or NAT that forgets after 4 minutes of silence, the shortest default
+// in common use.
+var keepAlive = net.KeepAliveConfig{
+	Enable:   true,
+	Idle:     75 * time.Second,
+	Interval: 15 * time.Second,
+	Count:    3,
+}
+
+// TCPEnd is a TCP connection as an [End]. Make it with [TCP].
+//
+// What it can tell depends on the system:
+//
+//	                                     Linux   elsewhere
+//	a reset while nobody reads           <1 s    at the next read or write
+//	bytes waiting in the send queue      sent    discarded
+//	when a relay resets this end
+//	bulk between two TCP ends            splice  read and write
+type TCPEnd struct {
+	conn *net.TCPConn
+	raw  syscall.RawConn
+
+	closedWrite atomic.Bool // CloseWrite was called
+
+	mu       sync.Mutex
+	closed   bool
+	abortErr error          // the peer aborted
+	onAbort  []*func(error) // by AfterAbort
+	watchID  uint64         // in aborts, 0 if not there (Linux)
+}
+
+// TCP makes an end of c and owns it from then on. It sets no delay and a
+// keepalive of its own; a listener or dialer that sets one too does so in vain.
+func TCP(c *net.TCPConn) *TCPEnd {
+	// Errors here mean that c is closed or already reset, which the first read
+	// tells better.
+	_ = c.SetNoDelay(true)
+	_ = c.SetKeepAliveConfig(keepAlive)
+	raw, err := c.SyscallConn()
+	if err != nil {
+		raw = closedConn{err}
+	}
+	return &TCPEnd{conn: c, raw: raw}
+}
+
+// closedConn stands in for a connection that gives no descriptor.
+type closedConn struct{ err error }
+
+func (c closedConn) Control(func(uintptr)) error    { return c.err }
+func (c closedConn) Read(func(uintptr) bool) error  { return c.err }
+func (c closedConn) Write(func(uintptr) bool) error { return c.err }
+
+// Conn gives the connection, for its addresses.
+func (e *TCPEnd) Conn() *net.TCPConn { return e.conn }
+
+// Read reads like net.Conn, but io.EOF is only ever a peer's FIN.
+func (e *TCPEnd) Read(b []byte) (int, error) {
+	n, err := e.conn.Read(b)
+	if err == io.EOF {
+		err = e.checkEOF()
+	}
+	return n, err
+}
+
+// Write writes like net.Conn.
+func (e *TCPEnd) Write(b []byte) (int, error) { return e.conn.Write(b) }
+
+// CloseWrite sends FIN after every byte written.
+func (e *TCPEnd) CloseWrite() error {
+	e.closedWrite.Store(true)
+	return e.conn.CloseWrite()
+}
+
+// Close ends both directions; the kernel still delivers what was written. As
+// with any TCP socket, closing with bytes unread shows the peer a reset.
+func (e *TCPEnd) Close() error {
+	if !e.closeOnce() {
+		return nil
+	}
+	return e.conn.Close()
+}
+
+// Reset sends RST at once and discards what is in the send queue.
+func (e *TCPEnd) Reset(reason string) {
+	if !e.closeOnce() {
+		return
+	}
+	_ = e.conn.SetLinger(0) // fails only on a socket that is closed
+	_ = e.conn.Close()
+}
+
+func (e *TCPEnd) closeOnce() (first bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return false
+	}
+	e.closed = true
+	e.unwatch()
+	return true
+}
+
+// AfterAbort is described at [End]. The error is [ErrPeerAborted]: the kernel
+// gives the true one only once, and the reader needs it.
+func (e *TCPEnd) AfterAbort(f func(error)) (stop func() bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.abortErr != nil {
+		go f(e.abortErr)
+		return func() bool { return false }
+	}
+	e.onAbort = append(e.onAbort, &f)
+	if !e.closed {
+		e.watch()
+	}
+	return func() bool { return e.forget(&f) }
+}
+
+func (e *TCPEnd) forget(f *func(error)) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for i, g := range e.onAbort {
+		if f == g {
+			e.onAbort = append(e.onAbort[:i], e.onAbort[i+1:]...)
+			if len(e.onAbort) == 0 && !e.closed {
+				e.unwatch()
+			}
+			return true
+		}
+	}
+	return false
+}
+
+// aborted runs what AfterAbort was given.
+func (e *TCPEnd) aborted() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed || e.abortErr != nil {
+		return
+	}
+	e.abortErr = ErrPeerAborted
+	for _, f := range e.onAbort {
+		go (*f)(e.abortErr)
+	}
+	e.onAbort = nil
+	e.unwatch()
+}
+
+func (e *TCPEnd) isAborted() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.abortErr != nil
+}
