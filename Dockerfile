@@ -1,0 +1,63 @@
+# The ambassador's image: one static program on nothing else.
+#
+#   docker build -t ambassador .
+#   docker run --link redis:redis -p 6379:6379 ambassador      one tier, from link variables
+#   docker run -p 6379:6379 ambassador 192.168.1.52 6379       one tier, to HOST PORT
+#   docker-compose.yml shows two tiers: serve and connect
+#
+# It builds with the classic builder as well as with BuildKit, so nothing here
+# is BuildKit's alone: no RUN --mount, no COPY --chmod, no heredoc. The classic
+# builder knows no platform arguments: without them it builds for linux/amd64,
+# and another platform needs BuildKit (docker buildx build --platform ...).
+
+FROM --platform=${BUILDPLATFORM:-linux/amd64} golang:1.26 AS build
+WORKDIR /src
+
+# The modules come before the source: a change of code does not fetch them anew.
+COPY go.mod go.sum ./
+RUN go mod download
+
+COPY . .
+# An empty GOOS, GOARCH or GOARM means the go command's own default, which is
+# what the classic builder leaves behind.
+ARG TARGETOS
+ARG TARGETARCH
+ARG TARGETVARIANT
+ARG VERSION=dev
+RUN mkdir -p /image/root/var/lib /image/state/ambassador /image/top/out \
+ && chmod 700 /image/state/ambassador /image/top/out \
+ && CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH GOARM=${TARGETVARIANT#v} \
+    go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$VERSION" \
+    -o /image/root/ambassador ./cmd/ambassador
+
+FROM scratch
+COPY --from=build /image/root/ /
+COPY LICENSE /LICENSE
+# A new named volume takes owner and mode from the image's directory under it.
+# The ambassador refuses to keep keys in a directory that others can read, and
+# no mkdir can be run in this image, so both directories come from here:
+# /var/lib/ambassador is the state, /out is for "certs issue NAME --out /out"
+# with the volume that will be the client's state.
+# Only COPY --chown of a folder *into an existing one* gives both builders the
+# same owner and mode, without giving away /var or /var/lib.
+COPY --from=build --chown=65532:65532 /image/state/ /var/lib/
+COPY --from=build --chown=65532:65532 /image/top/ /
+
+ARG VERSION=dev
+ARG REVISION=
+LABEL org.opencontainers.image.title="ambassador" \
+      org.opencontainers.image.description="Reach a service on another host as if it were local: two ambassadors and one mutual-TLS connection" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION"
+
+# 127.0.0.1 inside a container reaches nobody.
+ENV AMBASSADOR_EXPOSE_HOST=0.0.0.0 \
+    AMBASSADOR_STATE_DIR=/var/lib/ambassador
+# A number, not a name: the image has no /etc/passwd, and Kubernetes'
+# runAsNonRoot can judge only a number.
+USER 65532:65532
+# No EXPOSE: the ports are those of the links, known only at run time, and an
+# EXPOSE would give every container linked to this one variables that lie.
+ENTRYPOINT ["/ambassador"]
+CMD ["forward"]
