@@ -17,6 +17,10 @@ func (s *Session) Open(o Open, first []byte) (*Stream, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := s.beginOpen(); err != nil {
+		return nil, err
+	}
+	defer s.endOpen()
 	st, err := s.openStream()
 	if err != nil {
 		return nil, err

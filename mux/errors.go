@@ -16,6 +16,8 @@ var (
 	// ErrSessionLost: the session under the stream ended before the stream
 	// did. What a reader got so far is not the whole.
 	ErrSessionLost = errors.New("mux: session lost")
+	// ErrRetired: Open on a session after Retire.
+	ErrRetired = errors.New("mux: session takes no more streams")
 	// ErrProtocol: the peer does not speak this protocol, or breaks it.
 	ErrProtocol = errors.New("mux: protocol violation")
 	// ErrSilent: nothing was heard from the peer for Options.DeadAfter.

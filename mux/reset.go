@@ -215,6 +215,7 @@ func (s *Session) forget(st *Stream) {
 	if (st.sentFIN && st.gotFIN) || (st.sentRST && st.gotRST) {
 		s.mu.Lock()
 		delete(s.streams, st.id)
+		s.retireLocked()
 		s.mu.Unlock()
 	}
 }

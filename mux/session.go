@@ -79,6 +79,8 @@ type Session struct {
 
 	mu      sync.Mutex
 	streams map[uint32]*Stream // every stream that either side may still send frames for
+	opening int                // calls of Open under way
+	retired chan struct{}      // nil until Retire; closed when no stream is left
 	cause   error              // why the session ended; nil while it lives
 	done    chan struct{}      // closed when it ends
 	flusher sync.WaitGroup
@@ -300,6 +302,50 @@ func (s *Session) lost() error {
 		return err
 	}
 	return fmt.Errorf("%w: %w", ErrSessionLost, err)
+}
+
+// Retire makes the session take no more streams from this side, and returns a
+// channel that is closed once the last one has ended. It does not close the
+// session.
+func (s *Session) Retire() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.retired == nil {
+		s.retired = make(chan struct{})
+		s.retireLocked()
+	}
+	return s.retired
+}
+
+// retireLocked tells Retire's caller when nothing but the control stream is
+// left.
+func (s *Session) retireLocked() {
+	if s.retired == nil || s.opening > 0 || len(s.streams) > 1 {
+		return
+	}
+	select {
+	case <-s.retired:
+	default:
+		close(s.retired)
+	}
+}
+
+// beginOpen counts a call of Open, so that Retire does not overlook it.
+func (s *Session) beginOpen() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.retired != nil {
+		return ErrRetired
+	}
+	s.opening++
+	return nil
+}
+
+func (s *Session) endOpen() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.opening--
+	s.retireLocked()
 }
 
 // Streams is the number of open streams, the control stream not counted.

@@ -510,3 +510,24 @@ func TestControlLineThatIsNoMessage(t *testing.T) {
 		})
 	}
 }
+
+func TestRetiredSessionEndsWithItsLastStream(t *testing.T) {
+	client, provider := sessionPair(t, Options{})
+	c, p := streamPair(t, client, provider)
+	empty := client.Retire()
+	if _, err := client.Open(Open{Link: "x"}, nil); !errors.Is(err, ErrRetired) {
+		t.Fatalf("open after Retire: %v", err)
+	}
+	select {
+	case <-empty:
+		t.Fatal("said to be empty with a stream open")
+	default:
+	}
+	if err := errors.Join(c.CloseWrite(), p.CloseWrite()); err != nil {
+		t.Fatal(err)
+	}
+	within(t, patience, "empty", func() { <-empty })
+	if err := client.Err(); err != nil {
+		t.Fatalf("the session itself ended: %v", err)
+	}
+}

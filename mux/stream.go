@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/yamux"
@@ -30,6 +31,7 @@ type Stream struct {
 	writeMu sync.Mutex
 	prefix  []byte // goes before the first byte written: the provider's answer
 
+	progress atomic.Int64
 	creditCh chan struct{} // wakes a writer: window, cut or deadline
 
 	mu            sync.Mutex
@@ -140,9 +142,14 @@ func (st *Stream) Write(b []byte) (int, error) {
 		}
 		st.prefix = nil
 		written += n
+		st.progress.Add(int64(n))
 	}
 	return written, nil
 }
+
+// Progress is the number of bytes that the peer's window has taken so far. It
+// grows in the middle of a Write too.
+func (st *Stream) Progress() int64 { return st.progress.Load() }
 
 // sendPrefix sends the bytes that wait for a first write. writeMu is held.
 func (st *Stream) sendPrefix() error {
