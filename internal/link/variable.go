@@ -1,0 +1,76 @@
+package link
+
+import "strings"
+
+// The kinds of variable names, as far as links go.
+type variableKind int
+
+const (
+	notLink  variableKind = iota // nothing that looks like a link
+	portURL                      // ALIAS_PORT_6379_TCP: what is parsed
+	firstURL                     // ALIAS_PORT: the first port once more, or a setting of another program
+	derived                      // parts and ranges, which portURL variables say too
+	nearly                       // holds _PORT_ but fits no form: a slip if its value is a link's
+	hidden                       // holds _ENV_: never looked at
+)
+
+// variable is a name of the environment, taken apart.
+type variable struct {
+	kind     variableKind
+	prefix   string // as written, such as MY_REDIS
+	number   string // of portURL: the digits, not yet checked
+	protocol string // of portURL: tcp, udp or sctp
+}
+
+// readVariable takes a name apart. The last _PORT_ counts, because an alias
+// may hold the word too: FOO_PORT_PORT_80_TCP is port 80 of foo-port.
+func readVariable(key string) variable {
+	if strings.Contains(key, "_ENV_") {
+		return variable{kind: hidden}
+	}
+	if strings.HasPrefix(key, "KUBERNETES_") {
+		return variable{}
+	}
+	if i := strings.LastIndex(key, "_PORT_"); i > 0 {
+		v := variable{prefix: key[:i]}
+		v.number, v.protocol, v.kind = readSuffix(key[i+len("_PORT_"):])
+		if v.kind != nearly || !strings.HasSuffix(key, "_PORT") {
+			return v
+		}
+	}
+	// Also MY_PORT_PROXY_PORT, the first port of my-port-proxy.
+	if prefix, found := strings.CutSuffix(key, "_PORT"); found && prefix != "" {
+		return variable{kind: firstURL, prefix: prefix}
+	}
+	return variable{}
+}
+
+// readSuffix reads what follows ALIAS_PORT_.
+func readSuffix(suffix string) (number, protocol string, kind variableKind) {
+	number, rest, _ := strings.Cut(suffix, "_")
+	protocol, part, parts := strings.Cut(rest, "_")
+	switch {
+	case suffix == "START" || suffix == "END": // of ALIAS_PORT_7000_TCP_PORT_START
+		return "", "", derived
+	case protocol != "TCP" && protocol != "UDP" && protocol != "SCTP":
+		return "", "", nearly
+	case !parts:
+		return number, strings.ToLower(protocol), portURL
+	}
+	switch part {
+	case "ADDR", "PORT", "PROTO", "START", "END":
+		return "", "", derived
+	}
+	return "", "", nearly
+}
+
+// hiddenPort takes apart a name such as MY_ENV_PORT_6379_TCP, which is hidden
+// but might have been meant as port 6379 of my-env.
+func hiddenPort(key string) (prefix string, found bool) {
+	prefix, suffix, found := strings.Cut(key, "_ENV_PORT_")
+	if !found || prefix == "" || strings.Contains(prefix, "_ENV_") || strings.HasPrefix(key, "KUBERNETES_") {
+		return "", false
+	}
+	_, _, kind := readSuffix(suffix)
+	return prefix + "_ENV", kind == portURL
+}
