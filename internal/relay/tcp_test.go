@@ -319,6 +319,7 @@ func TestResetIsPassedOn(t *testing.T) {
 }
 
 func TestStreamAbortWhileNobodyMoves(t *testing.T) {
+	t.Parallel()
 	a, _ := newPipe(1 << 10)
 	b, backend := tcpPair(t)
 	r := start(t, a, TCP(b), Options{})
@@ -340,6 +341,7 @@ func TestStreamAbortAfterItsFIN(t *testing.T) {
 }
 
 func TestBlockedStreamWriterIsFreed(t *testing.T) {
+	t.Parallel()
 	a, consumer := newPipe(1 << 10)
 	b, backend := newPipe(10)
 	r := start(t, a, b, Options{})
@@ -359,6 +361,7 @@ func TestBlockedStreamWriterIsFreed(t *testing.T) {
 // A slow reader that goes on gets every byte, however long it takes, if the end
 // shows progress in the middle of a Write.
 func TestSlowDeliveryAfterAbortIsNotCut(t *testing.T) {
+	t.Parallel()
 	a, consumer := newPipe(1 << 20)
 	b, backend := newPipe(10)
 	slow := &progressEnd{pipeEnd: b}
@@ -430,6 +433,7 @@ func TestBothEndsGone(t *testing.T) {
 }
 
 func TestHalfClosedIdle(t *testing.T) {
+	t.Parallel()
 	const idle = 400 * time.Millisecond
 	consumer, backend, r := tcpRelay(t, Options{HalfClosedIdle: idle})
 	consumer.CloseWrite()
