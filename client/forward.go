@@ -1,0 +1,127 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+
+	"ambassador/internal/link"
+	"ambassador/internal/relay"
+
+	"go.uber.org/zap"
+)
+
+// Forwarder is the one tier of 2013: each local port leads straight to its
+// target, in the clear. Set the fields before ListenAndServe and do not change
+// them afterwards. Methods may be called by several goroutines at once.
+type Forwarder struct {
+	// Forwards says which local port leads where.
+	Forwards []link.Forward
+	// ExposeHost is the address that local ports bind. If empty, 127.0.0.1.
+	ExposeHost string
+	// Hold is how long a consumer waits for its target. If zero, 3 s; negative,
+	// it does not wait.
+	Hold time.Duration
+	// Dialer reaches targets. Its Self is set by ListenAndServe.
+	Dialer link.Dialer
+	// Listen opens local ports. If nil, plain TCP listeners.
+	Listen func(network, address string) (net.Listener, error)
+	// Logger gets the forwarder's lines. If nil, none are written.
+	Logger *zap.Logger
+
+	start  sync.Once
+	log    *zap.Logger
+	ports  *ports
+	seen   causes
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	served sync.WaitGroup
+}
+
+func (f *Forwarder) init() {
+	f.start.Do(func() {
+		f.log = f.Logger
+		if f.log == nil {
+			f.log = zap.NewNop()
+		}
+		if f.ExposeHost == "" {
+			f.ExposeHost = defaultExposeHost
+		}
+		if f.Hold == 0 {
+			f.Hold = defaultHold
+		}
+		f.ctx, f.cancel = context.WithCancel(context.Background())
+		f.ports = newPorts(f.Listen, f.log)
+	})
+}
+
+// ListenAndServe opens every local port, or none, and serves consumers until
+// Shutdown or Close, and returns ErrClosed then. It fails with a *ListenError
+// if a local port cannot be had.
+func (f *Forwarder) ListenAndServe() error {
+	f.init()
+	addresses := make([]string, len(f.Forwards))
+	for i, fw := range f.Forwards {
+		addresses[i] = net.JoinHostPort(f.ExposeHost, strconv.Itoa(int(fw.Local)))
+	}
+	listeners, err := f.ports.open(addresses)
+	if err != nil {
+		return err
+	}
+	own := make([]net.Addr, len(listeners))
+	for i, l := range listeners {
+		own[i] = l.Addr()
+	}
+	f.Dialer.Self = link.OwnListeners(own...)
+	for i, l := range listeners {
+		fw := f.Forwards[i]
+		f.log.Info("forwarding", zap.Stringer("address", l.Addr()), zap.String("link", fw.Link), zap.Stringer("backend_addr", fw.Target))
+		f.served.Go(func() {
+			f.ports.serve(l, func(consumer *net.TCPConn) { f.serveConsumer(fw, consumer) })
+		})
+	}
+	f.served.Wait()
+	return ErrClosed
+}
+
+func (f *Forwarder) serveConsumer(fw link.Forward, consumer *net.TCPConn) {
+	log := f.log.With(zap.Stringer("client_addr", consumer.RemoteAddr()), zap.String("link", fw.Link), zap.Stringer("backend_addr", fw.Target))
+	began := time.Now()
+	backend, err := f.Dialer.Dial(f.ctx, fw.Target, f.Hold)
+	if err != nil {
+		f.seen.warn(log, "consumer reset", err)
+		reset(consumer)
+		return
+	}
+	res := relay.Copy(relay.TCP(consumer), relay.TCP(backend), relay.Options{})
+	logEnd(log, res, "consumer", "backend", time.Since(began))
+}
+
+// logEnd writes the one line of a connection that was served.
+func logEnd(log *zap.Logger, r relay.Result, a, b string, d time.Duration) {
+	log.Debug("stream ended", zap.Int64("bytes_in", r.BytesAB), zap.Int64("bytes_out", r.BytesBA),
+		zap.Duration("duration", d), zap.String("close_reason", r.Reason.Name(a, b)), zap.Error(r.Err))
+}
+
+// Shutdown stops accepting consumers and waits until those accepted are done or
+// ctx is. Then it closes what is left: with ctx's error if consumers were cut.
+func (f *Forwarder) Shutdown(ctx context.Context) error {
+	f.init()
+	f.ports.stop()
+	err := f.ports.wait(ctx)
+	return errors.Join(err, f.Close())
+}
+
+// Close resets every consumer and waits for the forwarder's goroutines. Safe to
+// call more than once.
+func (f *Forwarder) Close() error {
+	f.init()
+	f.ports.stop()
+	f.cancel()
+	f.ports.cut()
+	f.served.Wait()
+	return f.ports.wait(context.Background())
+}

@@ -1,0 +1,78 @@
+package client
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	"ambassador/mux"
+
+	"go.uber.org/zap"
+)
+
+// repeatAfter is how often the same cause may be logged again.
+const repeatAfter = time.Minute
+
+// maxCauses bounds what is remembered of causes: error texts hold addresses.
+const maxCauses = 1000
+
+// causes keeps one cause from filling the log.
+type causes struct {
+	mu   sync.Mutex
+	last map[string]time.Time
+}
+
+// warn logs an error as a warning once a minute, and at debug in between.
+func (c *causes) warn(log *zap.Logger, msg string, err error) {
+	if c.fresh(err.Error()) && !errors.Is(err, ErrClosed) {
+		log.Warn(msg, zap.Error(err))
+		return
+	}
+	log.Debug(msg, zap.Error(err))
+}
+
+func (c *causes) fresh(cause string) bool {
+	now := time.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if last, ok := c.last[cause]; ok && now.Sub(last) < repeatAfter {
+		return false
+	}
+	if c.last == nil || len(c.last) >= maxCauses {
+		c.last = make(map[string]time.Time)
+	}
+	c.last[cause] = now
+	return true
+}
+
+// connected logs a new session, whatever was wrong before.
+func (k *keeper) connected(s *mux.Session) {
+	k.mu.Lock()
+	k.trouble = ""
+	k.mu.Unlock()
+	k.c.log.Info("connected to the provider", zap.String("provider", k.c.Provider), zap.Stringer("provider_addr", s.RemoteAddr()))
+}
+
+// lost logs the end of a session.
+func (k *keeper) lost(err error) {
+	if k.c.ctx.Err() != nil {
+		return
+	}
+	k.c.log.Warn("session with the provider lost, connecting again", zap.String("provider", k.c.Provider), zap.Error(err))
+}
+
+// failed logs an attempt that failed: a line for a change of state, not for
+// every attempt.
+func (k *keeper) failed(err error) {
+	if k.c.ctx.Err() != nil {
+		return
+	}
+	why := k.c.Explain(err)
+	k.mu.Lock()
+	same := k.trouble == why
+	k.trouble = why
+	k.mu.Unlock()
+	if !same {
+		k.c.log.Warn("provider not reached, will keep trying", zap.String("provider", k.c.Provider), zap.String("reason", why))
+	}
+}

@@ -1,0 +1,307 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"ambassador/internal/link"
+	"ambassador/mux"
+
+	"github.com/cenkalti/backoff/v5"
+	"go.uber.org/zap"
+)
+
+// ErrClosed is returned by Serve after Shutdown or Close.
+var ErrClosed = errors.New("server: closed")
+
+// Defaults of Server.
+const (
+	defaultHandshakeTimeout = 10 * time.Second
+	defaultMaxHandshakes    = 256
+	defaultMaxHold          = time.Minute
+)
+
+// Peer is who a client is, and what it may use.
+type Peer struct {
+	Identity string
+	// Links are the names of the links granted; "*" stands for all.
+	Links []string
+}
+
+// Server offers links to clients. Set the fields before Serve and do not change
+// them afterwards. Methods may be called by several goroutines at once.
+type Server struct {
+	// TLSConfig must ask for and verify client certificates.
+	TLSConfig *tls.Config
+	// Authorize says who the client of a session is. An error refuses it; the
+	// error goes to the log.
+	Authorize func(tls.ConnectionState) (Peer, error)
+	// Links is what is offered.
+	Links []link.Link
+	// Dialer reaches backends. Its Self is set by Serve.
+	Dialer link.Dialer
+	// Carrier tunes the sessions.
+	Carrier mux.Options
+	// Version is told to clients.
+	Version string
+	// HandshakeTimeout bounds the time from a connection to an authenticated
+	// session. If zero, 10 s.
+	HandshakeTimeout time.Duration
+	// MaxHandshakes is the number of connections that may be unauthenticated at
+	// a time. One more ends the oldest of them, so that silent connections
+	// cannot keep clients out. If zero, 256.
+	MaxHandshakes int
+	// MaxHold caps the hold budget that a client may ask for. If zero, 1 min.
+	MaxHold time.Duration
+	// Logger gets the server's lines. If nil, none are written.
+	Logger *zap.Logger
+
+	start      sync.Once
+	log        *zap.Logger
+	catalogue  map[string]link.Link
+	ctx        context.Context // ends with Close
+	cancel     context.CancelFunc
+	handshakes handshakes
+
+	mu        sync.Mutex
+	listeners map[net.Listener]struct{}
+	sessions  map[*session]struct{}
+	draining  bool
+	idle      chan struct{} // closed when draining and the last session has ended
+	running   sync.WaitGroup
+}
+
+func (s *Server) init() {
+	s.start.Do(func() {
+		s.log = s.Logger
+		if s.log == nil {
+			s.log = zap.NewNop()
+		}
+		if s.HandshakeTimeout == 0 {
+			s.HandshakeTimeout = defaultHandshakeTimeout
+		}
+		if s.MaxHandshakes == 0 {
+			s.MaxHandshakes = defaultMaxHandshakes
+		}
+		if s.MaxHold == 0 {
+			s.MaxHold = defaultMaxHold
+		}
+		s.catalogue = make(map[string]link.Link, len(s.Links))
+		for _, l := range s.Links {
+			s.catalogue[l.Name] = l
+		}
+		s.ctx, s.cancel = context.WithCancel(context.Background())
+		s.handshakes.max = s.MaxHandshakes
+		s.listeners = make(map[net.Listener]struct{})
+		s.sessions = make(map[*session]struct{})
+		s.idle = make(chan struct{})
+	})
+}
+
+// Serve accepts sessions on l until Shutdown or Close, and returns ErrClosed
+// then. It closes l. When it returns, accepted sessions may still be draining.
+func (s *Server) Serve(l net.Listener) error {
+	s.init()
+	defer l.Close()
+	if !s.addListener(l) {
+		return ErrClosed
+	}
+	pauses := backoff.ExponentialBackOff{InitialInterval: 5 * time.Millisecond, MaxInterval: time.Second, Multiplier: 2}
+	pauses.Reset()
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			if s.closing() {
+				return ErrClosed
+			}
+			if errors.Is(err, net.ErrClosed) {
+				return fmt.Errorf("accepting on %v: %w", l.Addr(), err)
+			}
+			// Out of descriptors, or a connection that was gone before it was
+			// taken: accept(2) says to go on. A pause keeps this from spinning.
+			pause := pauses.NextBackOff()
+			s.log.Warn("accept failed, trying again", zap.Error(err), zap.Duration("pause", pause))
+			select {
+			case <-time.After(pause):
+			case <-s.ctx.Done():
+			}
+			continue
+		}
+		pauses.Reset()
+		if !s.begin() {
+			c.Close()
+			return ErrClosed
+		}
+		go func() {
+			defer s.running.Done()
+			s.serveConn(c)
+		}()
+	}
+}
+
+// begin counts one more connection, unless the server is closing.
+func (s *Server) begin() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining {
+		return false
+	}
+	s.running.Add(1)
+	return true
+}
+
+func (s *Server) addListener(l net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining {
+		return false
+	}
+	s.listeners[l] = struct{}{}
+	addrs := make([]net.Addr, 0, len(s.listeners))
+	for l := range s.listeners {
+		addrs = append(addrs, l.Addr())
+	}
+	s.Dialer.Self = link.OwnListeners(addrs...)
+	return true
+}
+
+func (s *Server) closing() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.draining
+}
+
+// serveConn makes a session of an accepted connection and serves it to its end.
+func (s *Server) serveConn(c net.Conn) {
+	log := s.log.With(zap.Stringer("client_addr", c.RemoteAddr()))
+	ss, err := s.handshake(c, log)
+	if err != nil {
+		// Scanners and strangers come every minute of the day: a debug line.
+		log.Debug("connection refused before it was authenticated", zap.Error(err))
+		return
+	}
+	ss.serve()
+}
+
+// handshake authenticates a connection: TLS, the peer's grant, and its hello.
+func (s *Server) handshake(c net.Conn, log *zap.Logger) (*session, error) {
+	ctx, cancel := context.WithTimeout(s.ctx, s.HandshakeTimeout)
+	defer cancel()
+	defer s.handshakes.enter(cancel)()
+	options := s.Carrier
+	options.Logger = log
+	m, err := mux.Server(ctx, c, s.TLSConfig, options)
+	if err != nil {
+		return nil, err
+	}
+	ss, err := s.welcome(ctx, m, log)
+	if err != nil {
+		return nil, errors.Join(err, m.Close())
+	}
+	return ss, nil
+}
+
+func (s *Server) welcome(ctx context.Context, m *mux.Session, log *zap.Logger) (*session, error) {
+	defer context.AfterFunc(ctx, func() { m.Close() })()
+	peer, err := s.Authorize(m.TLS())
+	if err != nil {
+		log.Warn("client refused", zap.Error(err))
+		return nil, err
+	}
+	hello, err := m.Control().Receive()
+	if err != nil {
+		return nil, err
+	}
+	if hello.Kind != mux.KindHello {
+		return nil, fmt.Errorf("%w: first message is %q, expected %q", mux.ErrProtocol, hello.Kind, mux.KindHello)
+	}
+	ss := newSession(s, m, peer, log.With(zap.String("peer", peer.Identity)))
+	if err := m.Control().Send(mux.Message{Kind: mux.KindWelcome, Version: s.Version, Links: ss.offers()}); err != nil {
+		return nil, err
+	}
+	if !s.addSession(ss) {
+		return nil, ErrClosed
+	}
+	return ss, nil
+}
+
+func (s *Server) addSession(ss *session) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining {
+		return false
+	}
+	s.sessions[ss] = struct{}{}
+	return true
+}
+
+func (s *Server) removeSession(ss *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.sessions, ss)
+	s.idleLocked()
+}
+
+func (s *Server) idleLocked() {
+	if s.draining && len(s.sessions) == 0 {
+		select {
+		case <-s.idle:
+		default:
+			close(s.idle)
+		}
+	}
+}
+
+// Shutdown stops accepting, tells every client to go elsewhere, refuses new
+// streams and waits until the running ones have ended or ctx is done. Then it
+// closes what is left: with ctx's error if streams were cut. nil means that
+// nothing was.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.init()
+	s.drain()
+	var err error
+	select {
+	case <-s.idle:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	return errors.Join(err, s.Close())
+}
+
+func (s *Server) drain() {
+	s.mu.Lock()
+	s.draining = true
+	for l := range s.listeners {
+		l.Close()
+	}
+	var sessions []*session
+	for ss := range s.sessions {
+		sessions = append(sessions, ss)
+	}
+	s.idleLocked()
+	s.mu.Unlock()
+	for _, ss := range sessions {
+		ss.drain()
+	}
+}
+
+// Close ends everything at once. Consumers and backends see resets. It waits
+// for the server's goroutines. Safe to call more than once.
+func (s *Server) Close() error {
+	s.init()
+	s.mu.Lock()
+	s.draining = true
+	for l := range s.listeners {
+		l.Close()
+	}
+	s.idleLocked()
+	s.mu.Unlock()
+	s.cancel() // ends handshakes and sessions
+	s.running.Wait()
+	return nil
+}

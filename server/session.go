@@ -1,0 +1,215 @@
+package server
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"ambassador/internal/link"
+	"ambassador/internal/relay"
+	"ambassador/mux"
+
+	"go.uber.org/zap"
+)
+
+// openWithin bounds the wait for a stream's open header, which stands in its
+// first frame.
+const openWithin = 10 * time.Second
+
+// drainGrace is how long a drained client has to close its session.
+const drainGrace = time.Second
+
+// session is one client's session.
+type session struct {
+	server *Server
+	mux    *mux.Session
+	peer   Peer
+	log    *zap.Logger
+
+	ended  context.Context // done when the session is over
+	cancel context.CancelFunc
+
+	draining atomic.Bool
+	refusing atomic.Bool  // a while into draining
+	live     atomic.Int64 // streams being served
+	streams  sync.WaitGroup
+}
+
+func newSession(s *Server, m *mux.Session, p Peer, log *zap.Logger) *session {
+	ss := &session{server: s, mux: m, peer: p, log: log}
+	ss.ended, ss.cancel = context.WithCancel(context.Background())
+	return ss
+}
+
+// offers is the part of the catalogue that the peer was granted.
+func (ss *session) offers() []mux.Offer {
+	var offers []mux.Offer
+	for _, l := range ss.server.catalogue {
+		if !ss.granted(l.Name) {
+			continue
+		}
+		o := mux.Offer{Name: l.Name}
+		for _, p := range l.Ports {
+			o.Ports = append(o.Ports, p.Number)
+		}
+		offers = append(offers, o)
+	}
+	slices.SortFunc(offers, func(a, b mux.Offer) int { return cmp.Compare(a.Name, b.Name) })
+	return offers
+}
+
+func (ss *session) granted(name string) bool {
+	return slices.Contains(ss.peer.Links, name) || slices.Contains(ss.peer.Links, "*")
+}
+
+// serve runs the session to its end and waits for all of its goroutines.
+func (ss *session) serve() {
+	began := time.Now()
+	ss.log.Info("client connected", zap.Int("links", len(ss.offers())))
+	stop := context.AfterFunc(ss.server.ctx, func() { ss.mux.Close() })
+	defer stop()
+	ss.streams.Go(ss.watchControl)
+	for {
+		st, err := ss.mux.Accept()
+		if err != nil {
+			break
+		}
+		ss.live.Add(1)
+		ss.streams.Go(func() {
+			defer ss.done()
+			ss.serveStream(st)
+		})
+	}
+	reason := ss.mux.Err()
+	ss.mux.Close()
+	ss.streams.Wait()
+	ss.cancel()
+	ss.server.removeSession(ss)
+	ss.log.Info("client disconnected", zap.NamedError("close_reason", reason), zap.Duration("duration", time.Since(began)))
+}
+
+// watchControl ends the session of a client that breaks the protocol. Clients
+// have nothing to say after their hello in this version.
+func (ss *session) watchControl() {
+	for {
+		if _, err := ss.mux.Control().Receive(); err != nil {
+			if ss.mux.Err() == nil {
+				ss.log.Warn("client's control stream failed, ending its session", zap.Error(err))
+			}
+			ss.mux.Close()
+			return
+		}
+	}
+}
+
+// done ends a drained session after its last stream.
+func (ss *session) done() {
+	if ss.live.Add(-1) == 0 && ss.draining.Load() {
+		ss.endSoon()
+	}
+}
+
+// drain tells the client to open no more streams here. The session ends after
+// its last stream.
+func (ss *session) drain() {
+	if ss.draining.Swap(true) {
+		return
+	}
+	if err := ss.mux.Control().Send(mux.Message{Kind: mux.KindDrain}); err != nil {
+		ss.log.Debug("drain could not be sent", zap.Error(err)) // the session has ended
+	}
+	// Streams that were on their way when the client was told are served.
+	refuse := time.AfterFunc(drainGrace, func() { ss.refusing.Store(true) })
+	context.AfterFunc(ss.ended, func() { refuse.Stop() })
+	if ss.live.Load() == 0 {
+		ss.endSoon()
+	}
+}
+
+// endSoon leaves the first word to the client: the side that closes a TCP
+// connection while bytes are on their way to it makes its kernel answer with a
+// reset (RFC 9293 §3.6.1), which may overtake the last bytes that it sent.
+func (ss *session) endSoon() {
+	late := time.AfterFunc(drainGrace, func() { ss.mux.Close() })
+	context.AfterFunc(ss.ended, func() { late.Stop() })
+}
+
+// serveStream connects one stream with its backend.
+func (ss *session) serveStream(st *mux.Stream) {
+	log := ss.log.With(zap.Uint32("stream", st.ID()))
+	o, err := st.ReadOpen(openWithin)
+	if err != nil {
+		log.Debug("stream without a usable open header", zap.Error(err))
+		st.Refuse(mux.RefusedRequest, "")
+		return
+	}
+	log = log.With(zap.String("link", o.Link), zap.Uint16("port", o.Port), zap.String("consumer", o.Consumer))
+	if ss.refusing.Load() {
+		st.Refuse(mux.RefusedDraining, "")
+		return
+	}
+	port, ok := ss.lookup(o)
+	if !ok {
+		log.Warn("stream refused: no such link, or not granted")
+		st.Refuse(mux.RefusedNoLink, "")
+		return
+	}
+	backend, err := ss.dial(st, port.Target, o.Hold)
+	if err != nil {
+		log.Warn("backend not reached", zap.Stringer("backend_addr", port.Target), zap.Error(err))
+		st.Refuse(mux.RefusedBackend, dialReason(err))
+		return
+	}
+	st.Connected()
+	began := time.Now()
+	r := relay.Copy(st, relay.TCP(backend), relay.Options{})
+	log.Debug("stream ended", zap.Stringer("backend_addr", port.Target),
+		zap.Int64("bytes_in", r.BytesAB), zap.Int64("bytes_out", r.BytesBA), zap.Duration("duration", time.Since(began)),
+		zap.String("close_reason", r.Reason.Name("client", "backend")), zap.Error(r.Err))
+}
+
+func (ss *session) lookup(o mux.Open) (link.Port, bool) {
+	l, ok := ss.server.catalogue[o.Link]
+	if !ok || !ss.granted(o.Link) {
+		return link.Port{}, false
+	}
+	return l.Port(o.Port)
+}
+
+// dial reaches the backend within the client's hold budget. It stops when the
+// stream is cut: nobody is left to connect.
+func (ss *session) dial(st *mux.Stream, t link.Target, hold time.Duration) (*net.TCPConn, error) {
+	ctx, cancel := context.WithCancelCause(ss.server.ctx)
+	defer cancel(nil)
+	stop := st.AfterAbort(func(err error) { cancel(err) })
+	defer stop()
+	return ss.server.Dialer.Dial(ctx, t, min(hold, ss.server.MaxHold))
+}
+
+// dialReason says what a client may know of a failed dial: its kind, and
+// nothing of the provider's network.
+func dialReason(err error) string {
+	var dns *net.DNSError
+	switch {
+	case errors.Is(err, link.ErrSelf):
+		return "the link's target is the provider itself"
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return "name not found"
+	case errors.As(err, &dns):
+		return "name lookup failed"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "connection refused"
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+		return "unreachable"
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded), errors.Is(err, syscall.ETIMEDOUT):
+		return "timed out"
+	}
+	return "failed"
+}
