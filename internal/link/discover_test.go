@@ -150,6 +150,7 @@ func TestWellKnownPorts(t *testing.T) {
 		{"redis_1", []uint16{6379}},
 		{"redis-12", []uint16{6379}},
 		{"redis1", nil},
+		{"redisx1", nil},
 		{"redis-", nil},
 		{"my-redis", nil},
 		{"redis-1-2", nil},
@@ -187,8 +188,8 @@ func TestNoLinksSaysWhatToDo(t *testing.T) {
 			t.Errorf("%q is not in %v", text, err)
 		}
 	}
-	err = NoLinks([]string{"REDIS_NAME=/web/redis", "REDIS_ENV_PASSWORD=hunter2"})
-	if !strings.Contains(err.Error(), "REDIS_NAME: a container is linked, but its image exposes no port") || strings.Contains(err.Error(), "hunter2") {
+	err = NoLinks(append([]string{"A_NAME=/web/a", "B_NAME=/web/b", "B_ENV_PASSWORD=hunter2", "KUBERNETES_NAME=/a/kubernetes"}, dockerRedis...))
+	if !strings.Contains(err.Error(), "; A_NAME, B_NAME: a container is linked, but its image exposes no port") || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("got %v", err)
 	}
 }

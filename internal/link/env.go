@@ -40,6 +40,7 @@ type environment map[string]*group
 // group is all that was found under one prefix.
 type group struct {
 	link     Link
+	alias    string // of all targets
 	linked   string // the variable by which Docker says that a container is linked
 	warnings []error
 }
@@ -124,24 +125,24 @@ func (e environment) addPort(v variable, key string, values map[string]string) {
 		g.warn(key, err)
 		return
 	}
-	port.Target.Alias = alias
 	if g.link.Name == "" {
-		g.link.Name, g.link.Source = name, SourceEnvironment
+		g.link.Name, g.link.Source, g.alias = name, SourceEnvironment, alias
 	}
+	port.Target.Alias = g.alias
 	g.add(port, key)
 }
 
 // add keeps the ports sorted. A number can come twice only by prefixes that
 // differ in case or in "-" and "_".
 func (g *group) add(port Port, key string) {
-	if have, twice := g.link.Port(port.Number); twice {
-		if !have.Target.same(port.Target) {
-			g.warn(key, errors.New("another variable gives this port of the link another target"))
-		}
+	i, twice := g.link.search(port.Number)
+	if !twice {
+		g.link.Ports = slices.Insert(g.link.Ports, i, port)
 		return
 	}
-	g.link.Ports = append(g.link.Ports, port)
-	slices.SortFunc(g.link.Ports, func(a, b Port) int { return int(a.Number) - int(b.Number) })
+	if !g.link.Ports[i].Target.same(port.Target) {
+		g.warn(key, errors.New("another variable gives this port of the link another target"))
+	}
 }
 
 // same says whether two targets are one address. Host names have no case
@@ -246,7 +247,7 @@ func (e environment) has(prefix string) bool {
 // no other variable to show for it.
 func (e environment) addLinked(key, value string) {
 	prefix, found := strings.CutSuffix(key, "_NAME")
-	if !found || prefix == "" || strings.HasPrefix(key, "KUBERNETES_") {
+	if !found || strings.HasPrefix(key, "KUBERNETES_") {
 		return
 	}
 	if _, alias := readName(prefix, value); alias != "" {

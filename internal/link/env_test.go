@@ -107,7 +107,7 @@ var fromEnvTests = []struct {
 	},
 	{
 		"env-copies-alone-are-no-link",
-		[]string{"REDIS_ENV_PASSWORD=hunter2", "REDIS_ENV_BACKEND_PORT_5432_TCP=tcp://10.0.0.1:5432"},
+		[]string{"REDIS_ENV_PASSWORD=hunter2", "REDIS_ENV_BACKEND_PORT_5432_TCP=tcp://10.0.0.1:5432", "A_ENV_B_ENV_PORT_1_TCP=tcp://a:1", "A_ENV_PORT_RANGE=5"},
 		nil, nil,
 	},
 	{
@@ -156,8 +156,8 @@ var fromEnvTests = []struct {
 	},
 	{
 		"ipv6-both-ways",
-		[]string{"A_PORT_6379_TCP=tcp://[fd00::1]:6379", "B_PORT_6379_TCP=tcp://fd00::1:6379", "C_PORT_1_TCP=tcp://[FD00:0:0::1]:1"},
-		[]Link{fromEnvironment("a", tcp(6379, "fd00::1")), fromEnvironment("b", tcp(6379, "fd00::1")), fromEnvironment("c", tcp(1, "fd00::1"))},
+		[]string{"A_PORT_6379_TCP=tcp://[fd00::1]:6379", "B_PORT_6379_TCP=tcp://fd00::1:6379", "C_PORT_1_TCP=tcp://[FD00:0:0::1]:1", "D_PORT_1_TCP=tcp://FD00:0:0::1:1"},
+		[]Link{fromEnvironment("a", tcp(6379, "fd00::1")), fromEnvironment("b", tcp(6379, "fd00::1")), fromEnvironment("c", tcp(1, "fd00::1")), fromEnvironment("d", tcp(1, "fd00::1"))},
 		nil,
 	},
 	{
@@ -217,6 +217,18 @@ var fromEnvTests = []struct {
 		[]Link{fromEnvironment("a_b", tcp(1, "y"), tcp(2, "h"))},
 		[]string{"a-b_PORT_1_TCP"},
 	},
+	{
+		"one-alias-for-all-prefixes-of-a-link",
+		[]string{"A_PORT_1_TCP=tcp://x:1", "A_NAME=/w/a", "a_PORT_2_TCP=tcp://x:2"},
+		[]Link{fromEnvironment("a", aliased(1, "x", "a"), aliased(2, "x", "a"))},
+		nil,
+	},
+	{
+		"sorted-by-name-not-by-prefix",
+		[]string{"A.B_PORT_1_TCP=tcp://x:1", "A_C_PORT_1_TCP=tcp://x:1", "A_C_NAME=a-c"},
+		[]Link{fromEnvironment("a-c", tcp(1, "x")), fromEnvironment("a.b", tcp(1, "x"))},
+		nil,
+	},
 }
 
 func TestFromEnv(t *testing.T) {
@@ -251,6 +263,7 @@ func TestFromEnvWarningsSayWhatIsWrong(t *testing.T) {
 	tests := []struct{ entry, want string }{
 		{"DNS_PORT_53_UDP=udp://a:53", "variable DNS_PORT_53_UDP passed over: udp is not carried, only tcp is"},
 		{"A_PORT_1_TCP=tcp://a", "variable A_PORT_1_TCP passed over: its value is not tcp://HOST:PORT (such as tcp://redis:6379): the port is missing"},
+		{"A_PORT_1_TCP=tcp://[fd00::1]", "variable A_PORT_1_TCP passed over: its value is not tcp://HOST:PORT (such as tcp://redis:6379): the port is missing"},
 		{"A_PORT_99999_TCP=tcp://a:1", "variable A_PORT_99999_TCP passed over: the number in its name is not a port from 1 to 65535"},
 		{"A_PORT_1=tcp://a:1", "variable A_PORT_1 passed over: its name is not ALIAS_PORT_<port>_TCP, such as REDIS_PORT_6379_TCP"},
 		{"A\x1b[2J_PORT_1_TCP=tcp://a:1", `variable "A\x1b[2J_PORT_1_TCP" passed over: the link's name holds something else than letters, digits, ".", "_" and "-"`},
@@ -290,6 +303,17 @@ func TestFromEnvWarningsHoldNoValue(t *testing.T) {
 	}
 }
 
+func TestReadVariableKnowsRanges(t *testing.T) {
+	for _, key := range []string{
+		"A_PORT_7000_TCP_START", "A_PORT_7000_TCP_END", "A_PORT_7000_TCP_PORT_START", "A_PORT_7000_TCP_PORT_END",
+		"A_PORT_7000_UDP_PORT_END", "A_PORT_7000_TCP_ADDR", "A_PORT_7000_TCP_PORT", "A_PORT_7000_SCTP_PROTO",
+	} {
+		if v := readVariable(key); v.kind != derived {
+			t.Errorf("%s: got %+v", key, v)
+		}
+	}
+}
+
 func TestEnvWritesDockersVariables(t *testing.T) {
 	l := fromEnvironment("redis", aliased(6379, "172.17.0.2", "redis"))
 	want := []string{
@@ -313,6 +337,10 @@ func TestEnvWritesDockersVariables(t *testing.T) {
 	}
 	if got := v6.Env(); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %q\nwant %q", got, want)
+	}
+	foreign := fromEnvironment("cache", aliased(1, "x", "redis"))
+	if got := strings.Join(foreign.Env(), " "); strings.Contains(got, "_NAME=") {
+		t.Errorf("an alias that is not the link's name is written: %q", got)
 	}
 	if got := (Link{Name: "none"}).Env(); got != nil {
 		t.Errorf("no ports: %q", got)

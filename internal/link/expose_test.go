@@ -71,6 +71,7 @@ func TestParseExposeRefuses(t *testing.T) {
 		{"::1=6379", "the local address has no port"},
 		{"127.0.0.1::6379", "local port: the port is missing"},
 		{"localhost:16379=6379", "the local address is not an IP"},
+		{"fd00:0:0:0:0:0:0:1:16379=6379", "the local address is not an IP, with IPv6 in brackets"},
 		{"*:16379=6379", "the local address is not an IP"},
 		{"[127.0.0.1]:16379=6379", "brackets hold something else"},
 		{"[::1:16379=6379", "brackets hold something else"},

@@ -70,7 +70,7 @@ func parseSpec(word string) (Spec, error) {
 
 // isAlias tells HOST:ALIAS from HOST:PORTS.
 func isAlias(s string) bool {
-	return s != "" && isLetter(s[0]) && !strings.ContainsAny(s, ",/")
+	return s != "" && isLetter(s[0])
 }
 
 // nameOfHost names a link after its host. For an address it is done as clouds

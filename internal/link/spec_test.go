@@ -67,6 +67,8 @@ func TestParseSpecRefuses(t *testing.T) {
 		{"redis:06379", "a port is a number from 1 to 65535"},
 		{"redis:+1", "a port is a number from 1 to 65535"},
 		{"redis:6379a", "a port is a number from 1 to 65535"},
+		{"redis:18446744073709551617", "a port is a number from 1 to 65535"}, // 2^64 + 1
+		{"redis:cache/tcp", "the link's name holds something else"},
 		{"redis:99999999999999999999", "a port is a number from 1 to 65535"},
 		{"redis:1,,2", `port "": the port is missing`},
 		{"redis:2-1", `port "2-1": the range ends before it begins`},
