@@ -23,7 +23,7 @@ COPY . .
 ARG TARGETOS
 ARG TARGETARCH
 ARG TARGETVARIANT
-ARG VERSION=dev
+ARG VERSION=devel
 RUN mkdir -p /image/root/var/lib /image/state/ambassador /image/top/out \
  && chmod 700 /image/state/ambassador /image/top/out \
  && CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH GOARM=${TARGETVARIANT#v} \
@@ -43,7 +43,7 @@ COPY LICENSE /LICENSE
 COPY --from=build --chown=65532:65532 /image/state/ /var/lib/
 COPY --from=build --chown=65532:65532 /image/top/ /
 
-ARG VERSION=dev
+ARG VERSION=devel
 ARG REVISION=
 LABEL org.opencontainers.image.title="ambassador" \
       org.opencontainers.image.description="Reach a service on another host as if it were local: two ambassadors and one mutual-TLS connection" \
