@@ -40,15 +40,16 @@ type environment map[string]*group
 // group is all that was found under one prefix.
 type group struct {
 	link     Link
-	alias    string // of all targets
-	linked   string // the variable by which Docker says that a container is linked
+	alias    string            // of all targets
+	targets  map[uint16]Target // of the link's ports, by number
+	linked   string            // the variable by which Docker says that a container is linked
 	warnings []error
 }
 
 func (e environment) group(prefix string) *group {
 	prefix = EnvPrefix(prefix)
 	if e[prefix] == nil {
-		e[prefix] = &group{}
+		e[prefix] = &group{targets: map[uint16]Target{}}
 	}
 	return e[prefix]
 }
@@ -87,6 +88,9 @@ func readEnv(environ []string) environment {
 		if v := readVariable(key); v.kind == portURL {
 			e.addPort(v, key, values)
 		}
+	}
+	for _, g := range e {
+		slices.SortFunc(g.link.Ports, func(a, b Port) int { return int(a.Number) - int(b.Number) })
 	}
 	for _, key := range keys {
 		e.warnUnused(key, values[key])
@@ -132,15 +136,16 @@ func (e environment) addPort(v variable, key string, values map[string]string) {
 	g.add(port, key)
 }
 
-// add keeps the ports sorted. A number can come twice only by prefixes that
-// differ in case or in "-" and "_".
+// add adds a port to the group, whose ports are not sorted yet. A number can
+// come twice only by prefixes that differ in case or in "-" and "_".
 func (g *group) add(port Port, key string) {
-	i, twice := g.link.search(port.Number)
+	have, twice := g.targets[port.Number]
 	if !twice {
-		g.link.Ports = slices.Insert(g.link.Ports, i, port)
+		g.targets[port.Number] = port.Target
+		g.link.Ports = append(g.link.Ports, port)
 		return
 	}
-	if !g.link.Ports[i].Target.same(port.Target) {
+	if !have.same(port.Target) {
 		g.warn(key, errors.New("another variable gives this port of the link another target"))
 	}
 }

@@ -51,14 +51,9 @@ func (t Target) String() string {
 
 // Port returns the port with the given number.
 func (l Link) Port(number uint16) (Port, bool) {
-	i, found := l.search(number)
+	i, found := slices.BinarySearchFunc(l.Ports, number, func(p Port, n uint16) int { return int(p.Number) - int(n) })
 	if !found {
 		return Port{}, false
 	}
 	return l.Ports[i], true
-}
-
-// search returns where in Ports a number is or would be.
-func (l Link) search(number uint16) (int, bool) {
-	return slices.BinarySearchFunc(l.Ports, number, func(p Port, n uint16) int { return int(p.Number) - int(n) })
 }
