@@ -1,0 +1,40 @@
+// Package certs is the private CA, and what both sides need to know each other
+// by certificates: identities, files and TLS configs.
+//
+// A provider calls [Ensure] on its state directory, then [CA.EnsureProvider],
+// then [ServerConfig] with [StateFiles]; [CA.IssueTo] makes a directory for a
+// client, which calls [ClientConfig] with its StateFiles. [PeerIdentity] and
+// [CA.Grant] say who a peer is and what it may use. Files of another CA work in
+// [ServerConfig] and [ClientConfig] too.
+//
+// # The CA
+//
+// A root, which signs issuers and may stay sealed by a passphrase; an issuer,
+// which does the work; and leaves, each with one URI SAN (see [Identity]), for
+// 30 days and one side of TLS: a client's has the usage clientAuth alone, a
+// provider's serverAuth alone. Root and issuer are confined to the trust domain
+// by a critical name constraint. All keys are ECDSA P-256.
+//
+// # The state directory
+//
+// A provider's:
+//
+//	DIR/ca/root.crt, root.key      the root; the key may be sealed
+//	DIR/ca/issuer.crt, issuer.key  the issuer
+//	DIR/clients/NAME.json          a client's grant and certificates, a [ClientRecord]
+//	DIR/ca.pem, cert.pem, key.pem  the provider's own: root; leaf, then issuer; key
+//	DIR/lock                       held while the CA changes something
+//
+// A client's:
+//
+//	DIR/ca.pem, cert.pem, key.pem  root; leaf, then issuer; key
+//
+// Directories are 0700 and keys and records 0600; what is open to others is
+// refused when it is read, with the chmod that mends it. On Windows modes mean
+// nothing and are not checked: the directory's access list has to do. Files are
+// written under another name, synced and renamed. A key.pem.next is a key on
+// its way to key.pem.
+//
+// No other package of the project is imported, and this is the only one that
+// imports golang.org/x/crypto.
+package certs

@@ -1,0 +1,190 @@
+package certs
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// EveryLink in a grant stands for all links.
+const EveryLink = "*"
+
+// maxLinks bounds a grant.
+const maxLinks = 1000
+
+// ClientRecord is what a CA keeps of a client, in DIR/clients/NAME.json.
+type ClientRecord struct {
+	Identity string `json:"identity"`
+	// Links are the names of the links granted, sorted; "*" stands for all.
+	Links []string `json:"links"`
+	// Certificates are those issued that have not expired, oldest first.
+	Certificates []IssuedCertificate `json:"certificates"`
+}
+
+// IssuedCertificate is what a CA keeps of a certificate.
+type IssuedCertificate struct {
+	Serial   string    `json:"serial"` // hex
+	NotAfter time.Time `json:"not_after"`
+	// KeyFingerprint is the SHA-256 of the SubjectPublicKeyInfo, in hex.
+	KeyFingerprint string `json:"key_fingerprint"`
+}
+
+// Name is the client's name.
+func (r ClientRecord) Name() string {
+	id, _ := ParseIdentity(r.Identity) // was checked when it was read
+	return id.Name
+}
+
+// parseRecord reads a record and trusts nothing in it. A field that is not
+// known is an error: it may be a later version's way to take a right away, and
+// then the client is better refused.
+func parseRecord(data []byte) (ClientRecord, error) {
+	var r ClientRecord
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&r); err != nil {
+		return ClientRecord{}, err
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return ClientRecord{}, errors.New("more than one value in it")
+	}
+	id, err := ParseIdentity(r.Identity)
+	if err != nil {
+		return ClientRecord{}, err
+	}
+	if id.Role != RoleClient {
+		return ClientRecord{}, fmt.Errorf("%w: %s is not a client", ErrWrongRole, r.Identity)
+	}
+	return r, checkLinks(r.Links)
+}
+
+// checkLinks checks the form of links' names alone: a link may be offered later
+// than it is granted.
+func checkLinks(links []string) error {
+	if len(links) > maxLinks {
+		return fmt.Errorf("%d links, expected at most %d", len(links), maxLinks)
+	}
+	for _, l := range links {
+		if l == EveryLink {
+			continue
+		}
+		if err := CheckName(l); err != nil {
+			return fmt.Errorf("link: %w", err)
+		}
+	}
+	return nil
+}
+
+func (ca *CA) recordFile(name string) (string, error) {
+	if err := CheckName(name); err != nil {
+		return "", err
+	}
+	file := name + ".json"
+	// The grammar allows no way out of the directory; this also keeps away from
+	// the device names of Windows, such as NUL.
+	if !filepath.IsLocal(file) {
+		return "", fmt.Errorf("%w %q: it cannot be a file's name here", ErrName, name)
+	}
+	return filepath.Join(ca.dir, clientsDir, file), nil
+}
+
+// record reads a client's record; ok is false if there is none.
+func (ca *CA) record(id Identity) (r ClientRecord, ok bool, err error) {
+	path, err := ca.recordFile(id.Name)
+	if err != nil {
+		return ClientRecord{}, false, err
+	}
+	data, err := readSecret(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return ClientRecord{}, false, nil
+	}
+	if err != nil {
+		return ClientRecord{}, false, err
+	}
+	r, err = parseRecord(data)
+	if err != nil {
+		return ClientRecord{}, false, malformed(path, err, "restore it, or remove it and issue the client's certificate again")
+	}
+	if r.Identity != id.String() {
+		// On a file system that folds case, web and Web are one file.
+		return ClientRecord{}, false, &FileError{File: path, Problem: fmt.Sprintf("is the record of %s, not of %s", r.Identity, id), Hint: "choose another name", Err: ErrOtherIdentity}
+	}
+	return r, true, nil
+}
+
+// remember records a certificate, and the grant where links are given. Those
+// that have expired are forgotten.
+func (ca *CA) remember(id Identity, links []string, cert *x509.Certificate) (ClientRecord, error) {
+	r, ok, err := ca.record(id)
+	if err != nil {
+		return ClientRecord{}, err
+	}
+	if !ok {
+		r = ClientRecord{Identity: id.String(), Links: []string{EveryLink}}
+	}
+	if len(links) > 0 {
+		r.Links = slices.Compact(slices.Sorted(slices.Values(links)))
+	}
+	now := ca.now()
+	r.Certificates = slices.DeleteFunc(r.Certificates, func(c IssuedCertificate) bool { return c.NotAfter.Before(now) })
+	r.Certificates = append(r.Certificates, IssuedCertificate{
+		Serial: serialNumber(cert), NotAfter: cert.NotAfter.UTC(), KeyFingerprint: keyFingerprint(cert),
+	})
+	data, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return ClientRecord{}, err
+	}
+	path, err := ca.recordFile(id.Name)
+	if err != nil {
+		return ClientRecord{}, err
+	}
+	if err := makeDir(filepath.Dir(path)); err != nil {
+		return ClientRecord{}, err
+	}
+	return r, replaceFile(path, append(data, '\n'), keyMode)
+}
+
+// Clients returns the records of all clients, sorted by name. With an error come
+// those records that could be read.
+func (ca *CA) Clients() ([]ClientRecord, error) {
+	entries, err := os.ReadDir(filepath.Join(ca.dir, clientsDir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	errs := []error{err}
+	var records []ClientRecord
+	for _, e := range entries {
+		name, ok := strings.CutSuffix(e.Name(), ".json")
+		if !ok {
+			continue // unfinished
+		}
+		r, ok, err := ca.record(Identity{ca.trustDomain, RoleClient, name})
+		if err != nil {
+			errs = append(errs, err)
+		} else if ok {
+			records = append(records, r)
+		}
+	}
+	return records, errors.Join(errs...)
+}
+
+// Grant returns the links that an identity may use: "*" stands for all. It is
+// false for one that is no client of this CA. The record is read at each call,
+// so that what another process issues counts from the next session on.
+func (ca *CA) Grant(identity string) (links []string, ok bool, err error) {
+	id, err := ParseIdentity(identity)
+	if err != nil || id.TrustDomain != ca.trustDomain || id.Role != RoleClient {
+		return nil, false, nil // whoever it is, it was not issued here
+	}
+	r, ok, err := ca.record(id)
+	return r.Links, ok, err
+}
