@@ -17,7 +17,8 @@ import (
 // belongs to this link, and else the variables' prefix in lower case. Only
 // Docker's ALIAS_NAME, which begins with "/", also gives the targets' Alias.
 //
-// Never read are KUBERNETES_*, which every pod has, and names that hold _ENV_.
+// Never read, in any case, are KUBERNETES_*, which every pod has, and names that
+// hold _ENV_.
 // So the variables of an alias such as my-env are passed over too: Docker
 // writes MY_ENV_PORT_6379_TCP both for port 6379 of my-env and for a variable
 // PORT_6379_TCP inside the container linked as my, and between a link that has
@@ -252,7 +253,7 @@ func (e environment) has(prefix string) bool {
 // no other variable to show for it.
 func (e environment) addLinked(key, value string) {
 	prefix, found := strings.CutSuffix(key, "_NAME")
-	if !found || strings.HasPrefix(key, "KUBERNETES_") {
+	if !found || isKubernetes(key) {
 		return
 	}
 	if _, alias := readName(prefix, value); alias != "" {

@@ -117,6 +117,15 @@ var fromEnvTests = []struct {
 		[]string{"MY_ENV_PORT_6379_TCP"},
 	},
 	{
+		"another-case-is-no-way-around",
+		[]string{
+			"redis_env_db_PORT_5432_TCP=tcp://a:5432", "redis-ENV-db_PORT_5432_TCP=tcp://a:5432", "Redis_Env_NAME=/web/redis_env",
+			"kubernetes_PORT_443_TCP=tcp://a:443", "kubernetes_NAME=/w/kubernetes", "my-env_PORT_1_TCP=tcp://a:1",
+		},
+		nil,
+		[]string{"my-env_PORT_1_TCP"},
+	},
+	{
 		"alias-env-itself",
 		[]string{"ENV_PORT_6379_TCP=tcp://172.17.0.2:6379", "ENV_ENV_SECRET=x"},
 		[]Link{fromEnvironment("env", tcp(6379, "172.17.0.2"))},

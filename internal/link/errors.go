@@ -43,7 +43,7 @@ type SyntaxError struct {
 }
 
 func (e *SyntaxError) Error() string {
-	return fmt.Sprintf("%s %q: %v: want %s, for example %s", e.What, e.Word, e.Problem, e.Want, e.Example)
+	return fmt.Sprintf("%s %q: %v: expected %s, for example %s", e.What, e.Word, e.Problem, e.Want, e.Example)
 }
 
 // Is makes the error match [ErrSyntax] and [ErrUsage].

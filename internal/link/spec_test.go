@@ -140,7 +140,7 @@ func checkSyntax(t *testing.T, what, word string, err error, problem string) {
 func TestSyntaxErrorText(t *testing.T) {
 	_, err := ParseSpec("redis:0")
 	want := `--link "redis:0": port "0": a port is a number from 1 to 65535, without sign or leading zero: ` +
-		`want NAME, [NAME=]HOST[:PORT,PORT-PORT...] with an IPv6 host in brackets, or HOST:ALIAS, for example redis:6379 or cache=10.0.0.5:6379`
+		`expected NAME, [NAME=]HOST[:PORT,PORT-PORT...] with an IPv6 host in brackets, or HOST:ALIAS, for example redis:6379 or cache=10.0.0.5:6379`
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}

@@ -25,10 +25,10 @@ type variable struct {
 // readVariable takes a name apart. The last _PORT_ counts, because an alias
 // may hold the word too: FOO_PORT_PORT_80_TCP is port 80 of foo-port.
 func readVariable(key string) variable {
-	if strings.Contains(key, "_ENV_") {
+	switch {
+	case isHidden(key):
 		return variable{kind: hidden}
-	}
-	if strings.HasPrefix(key, "KUBERNETES_") {
+	case isKubernetes(key):
 		return variable{}
 	}
 	if i := strings.LastIndex(key, "_PORT_"); i > 0 {
@@ -44,6 +44,14 @@ func readVariable(key string) variable {
 	}
 	return variable{}
 }
+
+// isHidden looks at the name as Docker would have written it: a prefix in
+// another case or with "-" makes the same link, so it may not be a way around.
+func isHidden(key string) bool { return strings.Contains(EnvPrefix(key), "_ENV_") }
+
+// isKubernetes knows the variables of the cluster's own service, which every
+// pod has.
+func isKubernetes(key string) bool { return strings.HasPrefix(EnvPrefix(key), "KUBERNETES_") }
 
 // readSuffix reads what follows ALIAS_PORT_.
 func readSuffix(suffix string) (number, protocol string, kind variableKind) {
@@ -67,8 +75,8 @@ func readSuffix(suffix string) (number, protocol string, kind variableKind) {
 // hiddenPort takes apart a name such as MY_ENV_PORT_6379_TCP, which is hidden
 // but might have been meant as port 6379 of my-env.
 func hiddenPort(key string) (prefix string, found bool) {
-	prefix, suffix, found := strings.Cut(key, "_ENV_PORT_")
-	if !found || prefix == "" || strings.Contains(prefix, "_ENV_") || strings.HasPrefix(key, "KUBERNETES_") {
+	prefix, suffix, found := strings.Cut(EnvPrefix(key), "_ENV_PORT_")
+	if !found || prefix == "" || isHidden(prefix) || isKubernetes(key) {
 		return "", false
 	}
 	_, _, kind := readSuffix(suffix)
