@@ -198,7 +198,7 @@ func (c *Client) serveConsumer(r *route, consumer *net.TCPConn) {
 		return
 	}
 	res := relay.Copy(relay.TCP(consumer), st, relay.Options{})
-	if refused := (*mux.RefusedError)(nil); errors.As(res.Err, &refused) {
+	if refused := st.Refusal(); refused != nil {
 		c.seen.warn(log, "consumer reset", refused)
 		return
 	}

@@ -14,8 +14,13 @@ import (
 	"go.uber.org/zap"
 )
 
-// ErrNoSession: no session with the provider came up within the hold budget.
-var ErrNoSession = errors.New("no session with the provider")
+// Why there is no session.
+var (
+	// ErrNoSession: none came up within the hold budget.
+	ErrNoSession = errors.New("no session with the provider")
+	// ErrRefused: the provider knows this client and does not serve it.
+	ErrRefused = errors.New("the provider refuses this client")
+)
 
 // Full jitter between attempts: a random pause of up to 0.1 s, then of up to
 // twice as much each time, to 30 s. A provider's restart is then not followed by
@@ -176,6 +181,9 @@ func (k *keeper) greet(ctx context.Context, s *mux.Session) ([]mux.Offer, error)
 	m, err := s.Control().Receive()
 	if err != nil {
 		return nil, err
+	}
+	if m.Kind == mux.KindRefuse {
+		return nil, fmt.Errorf("%w: %s: see the provider's log", ErrRefused, m.Reason)
 	}
 	if m.Kind != mux.KindWelcome {
 		return nil, fmt.Errorf("%w: first message is %q, expected %q", mux.ErrProtocol, m.Kind, mux.KindWelcome)

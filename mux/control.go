@@ -12,6 +12,7 @@ import (
 const (
 	KindHello   = "hello"   // client: the first message
 	KindWelcome = "welcome" // provider: the answer, with the links granted
+	KindRefuse  = "refuse"  // provider: the answer to a client that it does not serve, with a reason
 	KindLinks   = "links"   // provider: the links granted have changed
 	KindDrain   = "drain"   // provider: open no more streams here, connect anew
 )
@@ -22,6 +23,7 @@ type Message struct {
 	Kind    string  `json:"kind"`
 	Version string  `json:"version,omitempty"` // of the sender's program; hello and welcome
 	Links   []Offer `json:"links,omitempty"`   // welcome and links
+	Reason  string  `json:"reason,omitempty"`  // refuse; for a person
 }
 
 // Offer is a link that the provider grants to the client.

@@ -91,6 +91,14 @@ func (st *Stream) answered() error {
 	return st.statusErr
 }
 
+// Refusal is how the provider refused a client's stream, or nil. Ask when the
+// stream has ended: whoever copied it may have seen its reset first.
+func (st *Stream) Refusal() *RefusedError {
+	var refused *RefusedError
+	errors.As(st.answered(), &refused)
+	return refused
+}
+
 type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(b []byte) (int, error) { return f(b) }

@@ -208,17 +208,18 @@ func (s *Server) handshake(c net.Conn, log *zap.Logger) (*session, error) {
 
 func (s *Server) welcome(ctx context.Context, m *mux.Session, log *zap.Logger) (*session, error) {
 	defer context.AfterFunc(ctx, func() { m.Close() })()
-	peer, err := s.Authorize(m.TLS())
-	if err != nil {
-		log.Warn("client refused", zap.Error(err))
-		return nil, err
-	}
 	hello, err := m.Control().Receive()
 	if err != nil {
 		return nil, err
 	}
 	if hello.Kind != mux.KindHello {
 		return nil, fmt.Errorf("%w: first message is %q, expected %q", mux.ErrProtocol, hello.Kind, mux.KindHello)
+	}
+	peer, err := s.Authorize(m.TLS())
+	if err != nil {
+		log.Warn("client refused", zap.Error(err))
+		// Its certificate is good, so it may know that it is not this that fails.
+		return nil, errors.Join(err, m.Control().Send(mux.Message{Kind: mux.KindRefuse, Reason: "it grants this client nothing"}))
 	}
 	ss := newSession(s, m, peer, log.With(zap.String("peer", peer.Identity)))
 	if err := m.Control().Send(mux.Message{Kind: mux.KindWelcome, Version: s.Version, Links: ss.offers()}); err != nil {

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"go.yaml.in/yaml/v3"
+)
+
+// configure fills the flags that were not given on the command line: from the
+// environment, else from the config file.
+func configure(cmd *cobra.Command, environ []string) error {
+	flags := cmd.Flags()
+	given := make(map[string]bool)
+	flags.Visit(func(f *pflag.Flag) { given[f.Name] = true })
+	// The environment comes first, as it may name the file.
+	err := eachFlag(flags, given, func(f *pflag.Flag) error {
+		value, ok := lookup(environ, envName(f.Name))
+		if !ok {
+			return nil
+		}
+		given[f.Name] = true
+		if err := setFlag(f, words(f, value)); err != nil {
+			return fmt.Errorf("environment variable %s: %w", envName(f.Name), err)
+		}
+		return nil
+	})
+	if err != nil {
+		return usage(err)
+	}
+	path := flags.Lookup("config").Value.String()
+	if path == "" {
+		return nil
+	}
+	return usage(fromFile(path, cmd, given))
+}
+
+func eachFlag(flags *pflag.FlagSet, given map[string]bool, do func(*pflag.Flag) error) error {
+	var errs []error
+	flags.VisitAll(func(f *pflag.Flag) {
+		if !given[f.Name] && f.Name != "help" {
+			errs = append(errs, do(f))
+		}
+	})
+	return errors.Join(errs...)
+}
+
+// envName is the environment variable of a flag.
+func envName(flag string) string {
+	return "AMBASSADOR_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// lookup finds a variable. An empty one counts as not set, as Compose writes
+// those that nobody filled.
+func lookup(environ []string, name string) (string, bool) {
+	for _, kv := range slices.Backward(environ) {
+		if k, v, ok := strings.Cut(kv, "="); ok && k == name && v != "" {
+			return v, true
+		}
+	}
+	return "", false
+}
+
+// words splits the value of a list.
+func words(f *pflag.Flag, value string) []string {
+	if _, list := f.Value.(pflag.SliceValue); list {
+		return strings.Fields(value)
+	}
+	return []string{value}
+}
+
+func setFlag(f *pflag.Flag, values []string) error {
+	if list, ok := f.Value.(pflag.SliceValue); ok {
+		f.Changed = true
+		return list.Replace(values)
+	}
+	if len(values) != 1 {
+		return fmt.Errorf("takes one value, got %d", len(values))
+	}
+	if err := f.Value.Set(values[0]); err != nil {
+		return fmt.Errorf("%q: %w", values[0], err)
+	}
+	f.Changed = true
+	return nil
+}
+
+// fromFile reads the config file: flags of this command by their names.
+func fromFile(path string, cmd *cobra.Command, given map[string]bool) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("config file: %w", err)
+	}
+	var values map[string]yaml.Node
+	if err := yaml.NewDecoder(bytes.NewReader(text)).Decode(&values); err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("config file %s: %w: expected lines such as \"link: [redis]\"", path, err)
+	}
+	var errs []error
+	for name, node := range values {
+		f := cmd.Flags().Lookup(name)
+		if f == nil || name == "config" || name == "help" {
+			errs = append(errs, fmt.Errorf("config file %s, line %d: %q is no flag of %q: see its --help", path, node.Line, name, cmd.CommandPath()))
+			continue
+		}
+		if given[name] {
+			continue
+		}
+		if err := fromNode(f, &node); err != nil {
+			errs = append(errs, fmt.Errorf("config file %s, line %d: %s: %w", path, node.Line, name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func fromNode(f *pflag.Flag, node *yaml.Node) error {
+	values := []*yaml.Node{node}
+	if node.Kind == yaml.SequenceNode {
+		values = node.Content
+	}
+	var texts []string
+	for _, v := range values {
+		if v.Kind != yaml.ScalarNode {
+			return errors.New("expected a word or a list of words")
+		}
+		texts = append(texts, v.Value) // as written: 6379:6379 stays a word
+	}
+	return setFlag(f, texts)
+}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"errors"
+	"time"
+
+	"ambassador/client"
+	"ambassador/internal/link"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+)
+
+type forwardFlags struct {
+	exposeHost *string
+	hold       *time.Duration
+	drain      *time.Duration
+}
+
+func newForward(env environment) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "forward [HOST PORT]",
+		Short: "Forward local ports to links in one tier, in the clear",
+		Long: `Listens on every port of the links found in the environment and forwards it to
+the link's address, as Docker's ambassador image of 2013 did. HOST PORT forwards
+the one port instead.
+
+A link is a variable such as REDIS_PORT_6379_TCP=tcp://redis:6379: the local port
+is the number in the name. Docker Engine sets them for --link up to version 28;
+later, or elsewhere, set them yourself. Names are resolved at every connection.`,
+		Example: `  docker run -d --link redis:redis -p 6379:6379 ambassador
+  docker run -d -e REDIS_PORT_6379_TCP=tcp://192.168.1.52:6379 -p 6379:6379 ambassador
+  ambassador forward 192.168.1.52 6379`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			return exactArgs(2, "HOST PORT or nothing")(cmd, args)
+		},
+	}
+	f := forwardFlags{
+		exposeHost: addExposeHost(cmd.Flags()),
+		hold:       addHold(cmd.Flags()),
+		drain:      addDrainTimeout(cmd.Flags()),
+	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error { return forward(cmd, env, f, args) }
+	return cmd
+}
+
+func forward(cmd *cobra.Command, env environment, f forwardFlags, args []string) error {
+	log, err := newLogger(cmd, env.stderr)
+	if err != nil {
+		return err
+	}
+	forwards, err := findForwards(env.environ, args, log)
+	if err != nil {
+		return err
+	}
+	host, err := checkExposeHost(*f.exposeHost)
+	if err != nil {
+		return err
+	}
+	fw := &client.Forwarder{Forwards: forwards, ExposeHost: host, Hold: holdOf(*f.hold), Logger: log}
+	return supervise(service{run: fw.ListenAndServe, shutdown: fw.Shutdown, close: fw.Close, closed: client.ErrClosed}, *f.drain, log)
+}
+
+// findForwards is what the image of 2013 did with sed.
+func findForwards(environ, args []string, log *zap.Logger) ([]link.Forward, error) {
+	if len(args) == 2 {
+		l, err := link.FromArgs(args[0], args[1])
+		if err != nil {
+			return nil, usage(err)
+		}
+		return forwardsOf([]link.Link{l})
+	}
+	links, warnings := link.FromEnv(environ)
+	for _, w := range warnings {
+		log.Warn("link variable ignored", zap.Error(w))
+	}
+	if len(links) == 0 {
+		return nil, link.NoLinks(environ) // exit code 1, as in 2013
+	}
+	return forwardsOf(links)
+}
+
+func forwardsOf(links []link.Link) ([]link.Forward, error) {
+	forwards, err := link.Forwards(links)
+	if errors.Is(err, link.ErrUsage) {
+		return nil, usage(err)
+	}
+	return forwards, err
+}

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// service is what serve, connect and forward run: shaped like http.Server.
+type service struct {
+	run      func() error // blocks; closed after Shutdown or Close
+	shutdown func(context.Context) error
+	close    func() error
+	closed   error // what run returns then
+}
+
+// supervise runs a service until it fails or a signal ends it. SIGTERM and
+// SIGINT drain it, a second one ends it at once.
+func supervise(s service, drain time.Duration, log *zap.Logger) error {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
+	defer signal.Stop(signals)
+	ended := make(chan error, 1)
+	go func() { ended <- s.run() }()
+	select {
+	case err := <-ended:
+		return errors.Join(err, s.close())
+	case sig := <-signals:
+		log.Info("draining: no new connections, waiting for the running ones", zap.Stringer("signal", sig), zap.Duration("drain_timeout", drain))
+	}
+	err := drainService(s, drain, signals)
+	if ran := <-ended; !errors.Is(ran, s.closed) {
+		err = errors.Join(err, ran)
+	}
+	if err == nil {
+		log.Info("drained")
+	}
+	return err
+}
+
+func drainService(s service, drain time.Duration, signals <-chan os.Signal) error {
+	ctx, cancel := context.WithTimeout(context.Background(), drain)
+	defer cancel()
+	drained := make(chan error, 1)
+	go func() { drained <- s.shutdown(ctx) }()
+	var err error
+	select {
+	case err = <-drained:
+	case sig := <-signals:
+		cancel() // shutdown closes what is left
+		return errors.Join(&exitError{exitFailed, fmt.Errorf("ended by a second signal (%v) before all connections were done", sig)}, ignoreContext(<-drained))
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return &exitError{exitDrain, fmt.Errorf("drain timed out after %v: the connections left were reset", drain)}
+	}
+	return err
+}
+
+func ignoreContext(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// environment is all that a run takes from the outside.
+type environment struct {
+	args    []string
+	environ []string
+	stdout  io.Writer // results
+	stderr  io.Writer // logs and errors
+}
+
+// execute runs one command line and returns its exit code.
+func execute(env environment) int {
+	root := newRoot(env)
+	root.SetArgs(withForward(root, env.args))
+	root.SetOut(env.stdout)
+	root.SetErr(env.stderr)
+	err := root.Execute()
+	if err != nil {
+		fmt.Fprintf(env.stderr, "ambassador: %v\n", err)
+	}
+	return exitCode(err)
+}
+
+func newRoot(env environment) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "ambassador",
+		Short: "Reach a service on another host as if it stood next to you",
+		Long: `Two ambassadors join a consumer on one host with a service on another, over
+one connection with mutual TLS.
+
+On the host of the service:    ambassador serve --link redis
+On the host of the consumer:   ambassador connect big-server:7000 --expose 6379
+
+Every flag can also be set by the environment, as AMBASSADOR_ and its name in
+capitals with _ for - (lists are separated by spaces), and in a YAML file given
+with --config, under its name. Flags beat the environment, which beats the file.
+"ambassador HOST PORT" is short for "ambassador forward HOST PORT".`,
+		Args:                       cobra.ArbitraryArgs,
+		SilenceUsage:               true,
+		SilenceErrors:              true,
+		SuggestionsMinimumDistance: 2,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return cmd.Help()
+			}
+			return unknownCommand(cmd, args[0])
+		},
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return configure(cmd, env.environ) },
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usage(fmt.Errorf("%w: see %q", err, cmd.CommandPath()+" --help"))
+	})
+	root.PersistentFlags().String("config", "", "YAML `FILE` with flags by their names")
+	addLogFlags(root.PersistentFlags())
+	root.AddCommand(newServe(env), newConnect(env), newForward(env), newCerts(env), newVersion())
+	return root
+}
+
+// withForward makes HOST PORT the arguments of forward, as the image of 2013
+// took them.
+func withForward(root *cobra.Command, args []string) []string {
+	if len(args) < 2 || strings.HasPrefix(args[0], "-") {
+		return args
+	}
+	if _, err := strconv.ParseUint(args[1], 10, 16); err != nil {
+		return args
+	}
+	if cmd, _, err := root.Find(args); err != nil || cmd != root {
+		return args
+	}
+	return append([]string{"forward"}, args...)
+}
+
+func unknownCommand(cmd *cobra.Command, name string) error {
+	msg := fmt.Sprintf("unknown command %q", name)
+	if near := cmd.SuggestionsFor(name); len(near) > 0 {
+		msg += fmt.Sprintf(", did you mean %q?", near[0])
+	}
+	return usage(errors.New(msg + ` See "ambassador --help"`))
+}
+
+// exactArgs is cobra's check with our exit code and a word about what was
+// expected.
+func exactArgs(n int, expected string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == n {
+			return nil
+		}
+		return usage(fmt.Errorf("%s: expected %s, got %d argument(s): see %q", cmd.CommandPath(), expected, len(args), cmd.CommandPath()+" --help"))
+	}
+}
