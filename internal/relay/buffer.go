@@ -18,6 +18,8 @@ type buffer struct {
 	size uint8 // index in sizes
 }
 
+const largest = uint8(len(sizes) - 1)
+
 var pools [len(sizes)]sync.Pool
 
 func (b *buffer) put() { pools[b.size].Put(b) }
@@ -36,16 +38,12 @@ func (s *sizer) take() *buffer {
 	return &buffer{b: make([]byte, sizes[s.size]), size: s.size}
 }
 
-// saw notes that a read gave n bytes in a buffer of the current size, and
-// reports whether it was filled.
-func (s *sizer) saw(n int) (filled bool) {
+// saw notes that a read gave n bytes in a buffer of the current size.
+func (s *sizer) saw(n int) {
 	switch {
 	case n == sizes[s.size]:
 		s.small = 0
-		if int(s.size) < len(sizes)-1 {
-			s.size++
-		}
-		return true
+		s.size = min(s.size+1, largest)
 	case s.size == 0 || n > sizes[s.size-1]:
 		s.small = 0
 	default:
@@ -54,5 +52,4 @@ func (s *sizer) saw(n int) (filled bool) {
 			s.size, s.small = s.size-1, 0
 		}
 	}
-	return false
 }

@@ -67,7 +67,6 @@ type direction struct {
 	from  side
 	bytes atomic.Int64
 	eof   bool // the source sent FIN and all its bytes are written; r.mu guards it
-	over  bool // a write failed; r.mu guards it
 }
 
 // New makes a relay, which does nothing until Run.
@@ -158,7 +157,6 @@ func (d *direction) run() {
 func (d *direction) writeFailed(err error) {
 	r := d.r
 	r.mu.Lock()
-	d.over = true
 	goneErr := r.goneErr[d.from]
 	r.mu.Unlock()
 	if goneErr != nil {

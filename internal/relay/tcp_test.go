@@ -417,18 +417,23 @@ func TestWriteFailureLetsTheLastWordThrough(t *testing.T) {
 }
 
 func TestBothEndsGone(t *testing.T) {
-	a, consumer := newPipe(1 << 20)
-	b, backend := newPipe(1 << 20)
-	r := start(t, a, b, Options{})
-	a.out.cut(errFakeReset)
-	b.out.cut(errFakeReset)
-	send(t, consumer, []byte("x"))
-	send(t, backend, []byte("y"))
-	if res := r.wait(t); res.Reason != AReset && res.Reason != BReset {
-		t.Errorf("%+v", res)
-	}
-	if !a.wasReset() || !b.wasReset() {
-		t.Error("an end was not reset")
+	for _, known := range []bool{false, true} {
+		a, consumer := newPipe(1 << 20)
+		b, backend := newPipe(1 << 20)
+		a.out.cut(errFakeReset)
+		b.out.cut(errFakeReset)
+		send(t, consumer, []byte("x"))
+		send(t, backend, []byte("y"))
+		r := New(a, b, Options{})
+		if known { // by AfterAbort, which came before the writes
+			r.goneErr = [2]error{errFakeReset, errFakeReset}
+		}
+		if res := r.Run(); res.Reason != AReset && res.Reason != BReset {
+			t.Errorf("%+v", res)
+		}
+		if !a.wasReset() || !b.wasReset() {
+			t.Error("an end was not reset")
+		}
 	}
 }
 

@@ -43,13 +43,13 @@ func (r *Relay) closeBoth() {
 func (r *Relay) gone(s side, err error) {
 	d := &r.dirs[s]
 	r.mu.Lock()
-	first, last := r.goneErr[s] == nil, d.eof || d.over
+	first, eof := r.goneErr[s] == nil, d.eof
 	if first {
 		r.goneErr[s] = err
 	}
 	r.mu.Unlock()
 	switch {
-	case last:
+	case eof:
 		r.broken(s, err) // nothing more is read from it
 	case first:
 		r.awaitDelivery(d, err)
