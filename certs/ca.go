@@ -75,7 +75,8 @@ func clock(now func() time.Time) func() time.Time {
 }
 
 // Init makes a CA in a state directory, which is made if need be. It fails with
-// ErrExists if there is one, and with ErrName. After a crash there is a whole CA
+// ErrExists if there is one, with ErrOtherIdentity if the directory is a client's,
+// and with ErrName. After a crash there is a whole CA
 // or none.
 func Init(dir string, o InitOptions) (_ *CA, err error) {
 	if o.TrustDomain == "" {
@@ -102,7 +103,10 @@ func Init(dir string, o InitOptions) (_ *CA, err error) {
 		if err != nil {
 			return nil, err
 		}
-		return nil, fmt.Errorf("%w in %s", ErrExists, filepath.Join(dir, caDir))
+		return nil, fmt.Errorf("%w in %s: use it, or choose another state directory", ErrExists, filepath.Join(dir, caDir))
+	}
+	if err := checkOwner(StateFiles(dir)); err != nil {
+		return nil, err
 	}
 	return create(dir, o)
 }

@@ -103,10 +103,16 @@ next:
 // check is what the side that the certificate is for would find when it starts.
 func check(f Files) error {
 	role := RoleClient
-	if chain, err := readCertificates(f.Cert); err == nil && isProvider(chain[0]) {
+	chain, err := readCertificates(f.Cert)
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(filepath.Join(f.Dir, caDir)); err == nil {
+			return nil // a CA whose provider has not been started yet
+		}
+	}
+	if err == nil && isProvider(chain[0]) {
 		role = RoleProvider
 	}
-	_, err := Load(f, role)
+	_, err = Load(f, role)
 	return err
 }
 

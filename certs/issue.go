@@ -92,6 +92,9 @@ func (i *Issued) WriteTo(dir string) error {
 		return err
 	}
 	defer lockDir(dir)()
+	if err := sweep(dir); err != nil {
+		return err
+	}
 	return writeLeaf(StateFiles(dir), i.leaf)
 }
 
@@ -151,30 +154,39 @@ func (ca *CA) EnsureProvider() (made bool, err error) {
 // goodProvider says whether the provider's certificate can stay. An error means
 // that it is not ours to replace.
 func (ca *CA) goodProvider(f Files, id Identity) (bool, error) {
-	chain, err := readCertificates(f.Cert)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
+	if err := checkOwner(f); err != nil {
 		return false, err
-	}
-	if have, ok := identityOf(chain[0]); !ok || have.Role != RoleProvider {
-		return false, &FileError{
-			File: f.Cert, Problem: "is the certificate of " + nameOf(chain[0]),
-			Hint: "give the provider a state directory of its own with --state-dir", Err: ErrOtherIdentity,
-		}
 	}
 	l, err := readLeaf(f)
 	if errors.Is(err, ErrMode) {
 		return false, err
 	}
 	if err != nil {
-		return false, nil // no use to anyone: key or root are missing, or others
+		return false, nil // missing, or without the key or root that goes with it: no use to anyone
 	}
 	have, _ := l.identity()
 	half := l.cert.NotBefore.Add(l.cert.NotAfter.Sub(l.cert.NotBefore) / 2)
 	now := ca.now()
 	return have == id && now.Before(half) && l.roots[0].Equal(ca.root) && l.verify(now, x509.ExtKeyUsageServerAuth) == nil, nil
+}
+
+// checkOwner refuses a directory that holds the certificate of somebody else
+// than a provider of ours.
+func checkOwner(f Files) error {
+	chain, err := readCertificates(f.Cert)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if id, ok := identityOf(chain[0]); !ok || id.Role != RoleProvider {
+		return &FileError{
+			File: f.Cert, Problem: "is the certificate of " + nameOf(chain[0]),
+			Hint: "give the provider a state directory of its own with --state-dir", Err: ErrOtherIdentity,
+		}
+	}
+	return nil
 }
 
 // providerName is the name that a provider goes by already, else the host's.

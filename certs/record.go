@@ -18,15 +18,20 @@ import (
 // EveryLink in a grant stands for all links.
 const EveryLink = "*"
 
-// maxLinks bounds a grant.
-const maxLinks = 1000
+// A record stays well below maxFile however often its client is issued a
+// certificate, such as by a script in a loop.
+const (
+	maxLinks        = 1000
+	maxCertificates = 1000
+)
 
 // ClientRecord is what a CA keeps of a client, in DIR/clients/NAME.json.
 type ClientRecord struct {
 	Identity string `json:"identity"`
 	// Links are the names of the links granted, sorted; "*" stands for all.
 	Links []string `json:"links"`
-	// Certificates are those issued that have not expired, oldest first.
+	// Certificates are those issued that have not expired, oldest first, and of
+	// them the last 1000.
 	Certificates []IssuedCertificate `json:"certificates"`
 }
 
@@ -139,6 +144,7 @@ func (ca *CA) remember(id Identity, links []string, cert *x509.Certificate) (Cli
 	r.Certificates = append(r.Certificates, IssuedCertificate{
 		Serial: serialNumber(cert), NotAfter: cert.NotAfter.UTC(), KeyFingerprint: keyFingerprint(cert),
 	})
+	r.Certificates = r.Certificates[max(0, len(r.Certificates)-maxCertificates):]
 	data, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return ClientRecord{}, err
@@ -148,6 +154,9 @@ func (ca *CA) remember(id Identity, links []string, cert *x509.Certificate) (Cli
 		return ClientRecord{}, err
 	}
 	if err := makeDir(filepath.Dir(path)); err != nil {
+		return ClientRecord{}, err
+	}
+	if err := sweep(filepath.Dir(path)); err != nil {
 		return ClientRecord{}, err
 	}
 	return r, replaceFile(path, append(data, '\n'), keyMode)

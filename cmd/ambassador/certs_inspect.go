@@ -87,17 +87,18 @@ func renewal(kind string) string {
 
 // judge says what needs care now or soon.
 func judge(i *certs.Inspection, now time.Time, soon time.Duration, within string) error {
-	for _, c := range i.Expiring(now.Add(soon)) {
-		verb := "expires"
-		if c.NotAfter.Before(now) {
-			verb = "has expired"
+	ending := i.Expiring(now.Add(soon))
+	if len(ending) == 0 {
+		if i.Problem != "" {
+			return errors.New(i.Problem)
 		}
-		return fmt.Errorf("%s: its %s %s on %s, within %s: %s", c.File, kindName(c.Kind), verb, day(c.NotAfter), within, renewal(c.Kind))
+		return nil
 	}
-	if i.Problem != "" {
-		return errors.New(i.Problem)
+	c, verb := ending[0], "expires"
+	if c.NotAfter.Before(now) {
+		verb = "has expired"
 	}
-	return nil
+	return fmt.Errorf("%s: its %s %s on %s, within %s: %s", c.File, kindName(c.Kind), verb, day(c.NotAfter), within, renewal(c.Kind))
 }
 
 // parseDays is time.ParseDuration and days, which certificates are counted in.
