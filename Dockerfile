@@ -9,48 +9,38 @@
 # is BuildKit's alone: no RUN --mount, no COPY --chmod, no heredoc. The classic
 # builder knows no platform arguments: without them it builds for linux/amd64,
 # and another platform needs BuildKit (docker buildx build --platform ...).
+#
+# What changes least comes first in both stages: a change of code then costs
+# one compilation and one layer.
 
 FROM --platform=${BUILDPLATFORM:-linux/amd64} golang:1.26 AS build
 WORKDIR /src
+
+# The two directories of the image that are not root's; see below.
+RUN mkdir -p /image/root/var/lib /image/lib/ambassador /image/top/out \
+ && chmod 700 /image/lib/ambassador /image/top/out
 
 # The modules come before the source: a change of code does not fetch them anew.
 COPY go.mod go.sum ./
 RUN go mod download
 
-COPY . .
 # An empty GOOS, GOARCH or GOARM means the go command's own default, which is
 # what the classic builder leaves behind.
 ARG TARGETOS
 ARG TARGETARCH
 ARG TARGETVARIANT
 ARG VERSION=devel
-RUN mkdir -p /image/root/var/lib /image/state/ambassador /image/top/out \
- && chmod 700 /image/state/ambassador /image/top/out \
- && CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH GOARM=${TARGETVARIANT#v} \
+COPY . .
+# The compiler's cache would be most of this layer, and no later step reads it.
+RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH GOARM=${TARGETVARIANT#v} GOCACHE=/tmp/cache \
     go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$VERSION" \
-    -o /image/root/ambassador ./cmd/ambassador
+    -o /image/ambassador ./cmd/ambassador \
+ && rm -rf /tmp/cache
 
 FROM scratch
-COPY --from=build /image/root/ /
-COPY LICENSE /LICENSE
-# A new named volume takes owner and mode from the image's directory under it.
-# The ambassador refuses to keep keys in a directory that others can read, and
-# no mkdir can be run in this image, so both directories come from here:
-# /var/lib/ambassador is the state, /out is for "certs issue NAME --out /out"
-# with the volume that will be the client's state.
-# Only COPY --chown of a folder *into an existing one* gives both builders the
-# same owner and mode, without giving away /var or /var/lib.
-COPY --from=build --chown=65532:65532 /image/state/ /var/lib/
-COPY --from=build --chown=65532:65532 /image/top/ /
-
-ARG VERSION=devel
-ARG REVISION=
 LABEL org.opencontainers.image.title="ambassador" \
       org.opencontainers.image.description="Reach a service on another host as if it were local: two ambassadors and one mutual-TLS connection" \
-      org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.version="$VERSION" \
-      org.opencontainers.image.revision="$REVISION"
-
+      org.opencontainers.image.licenses="Apache-2.0"
 # 127.0.0.1 inside a container reaches nobody.
 ENV AMBASSADOR_EXPOSE_HOST=0.0.0.0 \
     AMBASSADOR_STATE_DIR=/var/lib/ambassador
@@ -61,3 +51,21 @@ USER 65532:65532
 # EXPOSE would give every container linked to this one variables that lie.
 ENTRYPOINT ["/ambassador"]
 CMD ["forward"]
+
+# A new named volume takes owner and mode from the image's directory under it.
+# The ambassador refuses to keep keys in a directory that others can read, and
+# no chmod can be run in this image, so both directories come from here:
+# /var/lib/ambassador is the state, /out is for "certs issue NAME --out /out"
+# with the volume that will be the client's state.
+# Only COPY --chown of a folder *into an existing one* gives both builders the
+# same owner and mode without giving away /var or /var/lib as well.
+COPY --from=build /image/root/ /
+COPY --from=build --chown=65532:65532 /image/lib/ /var/lib/
+COPY --from=build --chown=65532:65532 /image/top/ /
+COPY LICENSE /LICENSE
+
+COPY --from=build /image/ambassador /ambassador
+ARG VERSION=devel
+ARG REVISION=
+LABEL org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION"
