@@ -151,7 +151,7 @@ func TestInitAfterACrash(t *testing.T) {
 		t.Fatal(err)
 	}
 	left := filepath.Join(dir, caDir+temporary+"1")
-	if err := os.MkdirAll(left, dirMode); err != nil {
+	if err := os.MkdirAll(filepath.Join(left, "x"), dirMode); err != nil {
 		t.Fatal(err)
 	}
 	if _, made, err := Ensure(dir, InitOptions{}); !made || err != nil {

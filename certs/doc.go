@@ -30,10 +30,11 @@
 //	DIR/ca.pem, cert.pem, key.pem  root; leaf, then issuer; key
 //
 // Directories are 0700 and keys and records 0600; what is open to others is
-// refused when it is read, with the chmod that mends it. On Windows modes mean
-// nothing and are not checked: the directory's access list has to do. Files are
-// written under another name, synced and renamed. A key.pem.next is a key on
-// its way to key.pem.
+// refused when it is read, with the chmod that mends it. (A process that is not
+// root may get a key of root's by its group.) On Windows modes mean nothing and
+// are not checked: the directory's access list has to do. Files are written
+// under another name, synced and renamed. A key.pem.next is a key on its way to
+// key.pem.
 //
 // No other package of the project is imported, and this is the only one that
 // imports golang.org/x/crypto.

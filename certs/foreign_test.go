@@ -139,6 +139,13 @@ func TestMixedRootsAreNotPrivate(t *testing.T) {
 	if _, private := isPrivate(l); private {
 		t.Error("a root of another trust domain is of our private CA")
 	}
+	// Who does not know name constraints may pass over one that is not critical.
+	lax := *ca.root
+	lax.PermittedDNSDomainsCritical = false
+	l.roots = []*x509.Certificate{&lax}
+	if _, private := isPrivate(l); private {
+		t.Error("a root that need not be confined is of a private CA")
+	}
 }
 
 func TestPeerIdentity(t *testing.T) {

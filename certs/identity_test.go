@@ -1,6 +1,9 @@
 package certs
 
 import (
+	"crypto/x509"
+	"net"
+	"net/url"
 	"strings"
 	"testing"
 )
@@ -53,6 +56,25 @@ func FuzzParseIdentity(f *testing.F) {
 			t.Errorf("name %q is not safe", id.Name)
 		}
 	})
+}
+
+// A certificate that is anything else beside an identity has none.
+func TestIdentityStandsAlone(t *testing.T) {
+	uri := &url.URL{Scheme: "spiffe", Host: "ambassador", Path: "/client/web"}
+	for name, cert := range map[string]*x509.Certificate{
+		"two URIs":   {URIs: []*url.URL{uri, uri}},
+		"a host":     {URIs: []*url.URL{uri}, DNSNames: []string{"web"}},
+		"an address": {URIs: []*url.URL{uri}, IPAddresses: []net.IP{{10, 0, 0, 1}}},
+		"an e-mail":  {URIs: []*url.URL{uri}, EmailAddresses: []string{"a@b"}},
+		"no URI":     {DNSNames: []string{"web"}},
+	} {
+		if id, ok := identityOf(cert); ok {
+			t.Errorf("%s: %v", name, id)
+		}
+	}
+	if id, ok := identityOf(&x509.Certificate{URIs: []*url.URL{uri}}); !ok || id.Name != "web" {
+		t.Errorf("alone: %v, %v", id, ok)
+	}
 }
 
 func TestHostNameMadeSafe(t *testing.T) {

@@ -228,6 +228,17 @@ func TestEnsureProvider(t *testing.T) {
 		{"no root", func(t *testing.T, _ *CA, f Files) { removeFile(t, f.CA) }, true},
 		{"a key of another", func(t *testing.T, ca *CA, f Files) { copyFile(t, clientOf(t, ca, "web").Key, f.Key) }, true},
 		{"a root of another", func(t *testing.T, _ *CA, f Files) { copyFile(t, newCA(t, InitOptions{}).path(rootCert), f.CA) }, true},
+		{"all of another CA", func(t *testing.T, _ *CA, f Files) {
+			other := provider(t, newCA(t, InitOptions{}))
+			copyFile(t, other.Cert, f.Cert)
+			copyFile(t, other.Key, f.Key)
+			copyFile(t, other.CA, f.CA)
+		}, true},
+		{"a pair of another CA", func(t *testing.T, _ *CA, f Files) {
+			other := provider(t, newCA(t, InitOptions{}))
+			copyFile(t, other.Cert, f.Cert)
+			copyFile(t, other.Key, f.Key)
+		}, true},
 		{"another name", func(_ *testing.T, ca *CA, _ Files) { ca.provider = "renamed" }, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -315,6 +326,29 @@ func TestReplacementSurvivesACrash(t *testing.T) {
 				t.Errorf("the directory holds %v, %v", names, err)
 			}
 		})
+	}
+}
+
+// A writer that fails early after a crash must not have taken the key that the
+// certificate in place waits for.
+func TestWaitingKeyIsSettledFirst(t *testing.T) {
+	ca := newCA(t, InitOptions{})
+	f, after := clientOf(t, ca, "web"), clientOf(t, ca, "web")
+	copyFile(t, after.Key, f.nextKey())
+	copyFile(t, after.Cert, f.Cert)
+	removeFile(t, f.CA)
+	if err := os.MkdirAll(filepath.Join(f.CA, "x"), dirMode); err != nil {
+		t.Fatal(err)
+	}
+	l, err := readLeaf(after)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := writeLeaf(f, l); err == nil {
+		t.Fatal("a directory was replaced by a file")
+	}
+	if key, err := readKey(f.Key); err != nil || !sameKey(l.cert, key) {
+		t.Errorf("the key is not in its place: %v", err)
 	}
 }
 

@@ -9,17 +9,13 @@ import (
 	"syscall"
 )
 
-// checkMode refuses a key or a directory that others can use: the owner's bits
-// alone may be set. One exception, which PostgreSQL makes for its keys too: the
-// group may read what root owns and we, not being root, cannot own. Kubernetes
-// hands secrets to a process by an fsGroup.
+// checkMode refuses a key or a directory that others than its owner can use.
 func checkMode(path string, info fs.FileInfo) error {
-	loose := info.Mode().Perm() & 0o077
-	st, ok := info.Sys().(*syscall.Stat_t)
-	if ok && st.Uid == 0 && os.Geteuid() != 0 && !info.IsDir() {
-		loose &^= 0o040
+	owner := -1
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		owner = int(st.Uid)
 	}
-	if loose == 0 {
+	if looseBits(info.Mode(), owner, os.Geteuid()) == 0 {
 		return nil
 	}
 	want, hint := keyMode, ""
@@ -32,6 +28,18 @@ func checkMode(path string, info fs.FileInfo) error {
 		Hint:    fmt.Sprintf(`run "chmod %o %s"%s`, want, path, hint),
 		Err:     ErrMode,
 	}
+}
+
+// looseBits are the bits of a mode that should not be set: all but the owner's.
+// One exception, which PostgreSQL makes for its keys too: the group may read a
+// file that root owns where we are not root and so could not own it. Kubernetes
+// hands secrets to a process by its group.
+func looseBits(mode fs.FileMode, owner, self int) fs.FileMode {
+	loose := mode.Perm() & 0o077
+	if owner == 0 && self != 0 && !mode.IsDir() {
+		loose &^= 0o040
+	}
+	return loose
 }
 
 // syncDir makes a rename in a directory durable (rename(2) and fsync(2)).

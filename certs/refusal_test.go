@@ -92,6 +92,14 @@ func TestOwnFilesThatAreRefused(t *testing.T) {
 			[]string{"is a client's certificate, and a provider's is needed"},
 		},
 		{
+			"client: provider's name with a client's usage",
+			func(t *testing.T) Files {
+				return leafLike(t, newCA(t, InitOptions{}), "spiffe://ambassador/provider/x", x509.ExtKeyUsageClientAuth)
+			}, RoleClient,
+			ErrWrongRole,
+			[]string{"cert.pem is a provider's certificate, and a client's is needed"},
+		},
+		{
 			"provider: expired",
 			func(t *testing.T) Files { return provider(t, newCA(t, InitOptions{Now: longAgo})) }, RoleProvider,
 			ErrExpired,
