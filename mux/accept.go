@@ -1,8 +1,12 @@
 package mux
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"time"
+
+	"github.com/hashicorp/yamux"
 )
 
 var errNoAnswer = fmt.Errorf("%w: the stream ended without an answer", ErrProtocol)
@@ -43,6 +47,9 @@ func (s *Session) Open(o Open, first []byte) (*Stream, error) {
 
 func (s *Session) openStream() (*Stream, error) {
 	y, err := s.y.OpenStream()
+	if errors.Is(err, yamux.ErrStreamsExhausted) {
+		s.fail(err) // after 2^31 streams; the next session starts anew
+	}
 	if err != nil {
 		if lost := s.lost(); lost != nil {
 			return nil, lost
@@ -50,12 +57,9 @@ func (s *Session) openStream() (*Stream, error) {
 		return nil, err
 	}
 	st := s.stream(y.StreamID())
-	if st == nil { // the session ended, or the peer reset it at once
+	if st == nil { // the session ended or ends, or the peer reset it at once
 		_ = y.Close()
-		if lost := s.lost(); lost != nil {
-			return nil, lost
-		}
-		return nil, ErrReset
+		return nil, cmp.Or(s.lost(), s.out.closing(), ErrReset)
 	}
 	st.y = y
 	return st, nil

@@ -101,7 +101,7 @@ func (o *out) Write(p []byte) (int, error) {
 	for o.gathered() >= batchHard && o.open() {
 		o.room.Wait()
 	}
-	if !o.open() {
+	if o.closed {
 		return 0, o.failure()
 	}
 	if o.bodyLeft > 0 {
@@ -113,7 +113,9 @@ func (o *out) Write(p []byte) (int, error) {
 	}
 	h := (*frameHeader)(p)
 	o.bodyLeft = h.body()
-	o.bodyDrop = !o.track(h)
+	// A session that is closing sends what it has gathered and no more. An error
+	// here would have yamux cut the connection before that is over.
+	o.bodyDrop = o.finish || !o.track(h)
 	if o.bodyDrop {
 		return len(p), nil
 	}
@@ -173,6 +175,25 @@ func (o *out) inject(h frameHeader) {
 	if o.open() {
 		o.gather(h[:])
 	}
+}
+
+// offer is inject for a frame that may be left out when the peer does not read.
+func (o *out) offer(h frameHeader) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.open() && o.gathered() < batchHard {
+		o.gather(h[:])
+	}
+}
+
+// closing says whether no more frames are taken, and why.
+func (o *out) closing() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.open() {
+		return nil
+	}
+	return o.failure()
 }
 
 // wake lets writers that wait for room look at their stream again.

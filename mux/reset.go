@@ -121,9 +121,14 @@ func (s *Session) track(h *frameHeader) bool {
 // received sees each frame's header before yamux does.
 func (s *Session) received(h *frameHeader) error {
 	if !h.ofStream() {
-		return nil
+		return s.receivedOther(h)
 	}
 	flags := h.flags()
+	if flags&flagFIN != 0 && h.body() > 0 {
+		// The end is known before the bytes are here: should the session be lost
+		// among them it would read as a clean end.
+		return fmt.Errorf("%w: end of stream %d with data", ErrProtocol, h.stream())
+	}
 	if flags&flagSYN != 0 {
 		if err := s.opened(h); err != nil {
 			return err
@@ -146,19 +151,6 @@ func (s *Session) received(h *frameHeader) error {
 		s.forget(st)
 	}
 	st.mu.Unlock()
-	return nil
-}
-
-// opened registers a stream that the peer opens. The two sides count in odd and
-// even numbers (yamux's spec.md, "StreamID Field").
-func (s *Session) opened(h *frameHeader) error {
-	if odd := h.stream()%2 == 1; odd == s.isClient {
-		return fmt.Errorf("%w: peer opened stream %d, a number of ours", ErrProtocol, h.stream())
-	}
-	if h.flags()&(flagRST|flagFIN) != 0 {
-		return fmt.Errorf("%w: peer opened and ended stream %d in one frame", ErrProtocol, h.stream())
-	}
-	s.add(h.stream())
 	return nil
 }
 

@@ -1,0 +1,180 @@
+package mux
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"math"
+	"net"
+	"reflect"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"unsafe"
+)
+
+// rawPeer gives a session whose peer has shaken hands and then writes the frames
+// that a test makes. What the peer is sent waits until the test reads it.
+func rawPeer(t *testing.T, isClient bool, tune func(session, peer *net.TCPConn)) (*Session, *tls.Conn) {
+	t.Helper()
+	a, b := tcpPair(t)
+	if tune != nil {
+		tune(a.(*net.TCPConn), b.(*net.TCPConn))
+	}
+	config := testTLS().Clone()
+	config.NextProtos = []string{Protocol}
+	start, peer := Server, tls.Client(b, config)
+	if isClient {
+		start, peer = Client, tls.Server(b, config)
+	}
+	shaken := make(chan error, 1)
+	go func() {
+		err := peer.HandshakeContext(t.Context())
+		if err == nil && !isClient { // the control stream
+			err = writeFrame(peer, makeHeader(typeWindowUpdate, flagSYN, 1, 0))
+		}
+		shaken <- err
+	}()
+	s, err := start(t.Context(), a, testTLS(), Options{})
+	if err := errors.Join(err, <-shaken); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		b.Close()
+		s.Close()
+	})
+	return s, peer
+}
+
+func writeFrame(w io.Writer, h frameHeader) error {
+	_, err := w.Write(h[:])
+	return err
+}
+
+func TestFramesThatThePeerMayNotSendEndTheSession(t *testing.T) {
+	withData := func(flags uint16, id uint32) []byte {
+		h := makeHeader(typeData, flags, id, 4)
+		return append(h[:], "data"...)
+	}
+	frame := func(t frameType, flags uint16, id, length uint32) []byte {
+		h := makeHeader(t, flags, id, length)
+		return h[:]
+	}
+	for name, c := range map[string]struct {
+		isClient bool
+		bytes    []byte
+	}{
+		"provider opens a stream":         {true, frame(typeWindowUpdate, flagSYN, 2, 0)},
+		"provider opens stream zero":      {true, frame(typeWindowUpdate, flagSYN, 0, 0)},
+		"provider opens a client's":       {true, frame(typeWindowUpdate, flagSYN, 3, 0)},
+		"client opens an even stream":     {false, frame(typeWindowUpdate, flagSYN, 2, 0)},
+		"client opens a stream twice":     {false, frame(typeWindowUpdate, flagSYN, 1, 0)},
+		"a stream opens and ends at once": {false, frame(typeWindowUpdate, flagSYN|flagFIN, 3, 0)},
+		"a reset with data":               {false, withData(flagRST, 1)},
+		"an end with data":                {false, withData(flagFIN, 1)},
+		"going away":                      {true, frame(typeGoAway, 0, 0, 0)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, peer := rawPeer(t, c.isClient, nil)
+			if _, err := peer.Write(c.bytes); err != nil {
+				t.Fatal(err)
+			}
+			within(t, patience, "the session ends", func() { <-s.Done() })
+			if err := s.Err(); !errors.Is(err, ErrProtocol) || !errors.Is(err, ErrSessionLost) {
+				t.Fatalf("%v, want ErrProtocol", err)
+			}
+		})
+	}
+}
+
+// yamux ends the session by itself when a stream is opened twice, but the first
+// of the two would then be known to nobody.
+func TestWriterOfAStreamOpenedTwiceWakes(t *testing.T) {
+	s, peer := rawPeer(t, false, nil)
+	go io.Copy(io.Discard, peer)
+	if err := writeFrame(peer, makeHeader(typeWindowUpdate, flagSYN, 3, 0)); err != nil {
+		t.Fatal(err)
+	}
+	p, err := s.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	failed := make(chan error, 1)
+	go func() {
+		_, err := p.Write(make([]byte, 2*initialWindow)) // no more window comes
+		failed <- err
+	}()
+	eventually(t, "the writer waits for a window", func() bool { return p.Progress() == initialWindow })
+	if err := writeFrame(peer, makeHeader(typeWindowUpdate, flagSYN, 3, 0)); err != nil {
+		t.Fatal(err)
+	}
+	within(t, patience, "the writer wakes", func() {
+		if err := <-failed; !errors.Is(err, ErrSessionLost) {
+			t.Error(err)
+		}
+	})
+}
+
+func TestPingIsAnswered(t *testing.T) {
+	_, peer := rawPeer(t, false, nil)
+	if err := writeFrame(peer, makeHeader(typePing, flagSYN, 0, 4711)); err != nil {
+		t.Fatal(err)
+	}
+	want := makeHeader(typePing, flagACK, 0, 4711)
+	for {
+		var h frameHeader
+		if _, err := io.ReadFull(peer, h[:]); err != nil {
+			t.Fatal(err)
+		}
+		if h == want {
+			return
+		}
+		if h.frameType() != typeWindowUpdate { // the control stream's
+			t.Fatalf("got %x", h)
+		}
+	}
+}
+
+// yamux starts a goroutine for each ping, which waits while its answer cannot be
+// sent.
+func TestPingsWithoutReadingTheAnswersCostNothing(t *testing.T) {
+	s, peer := rawPeer(t, false, func(session, peer *net.TCPConn) {
+		session.SetWriteBuffer(4 << 10)
+		peer.SetReadBuffer(4 << 10)
+	})
+	before := runtime.NumGoroutine()
+	const pings = 200_000
+	var chunk []byte
+	for i := range uint32(1000) {
+		h := makeHeader(typePing, flagSYN, 0, i)
+		chunk = append(chunk, h[:]...)
+	}
+	for range pings / 1000 {
+		if _, err := peer.Write(chunk); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// A frame behind the pings shows that all of them were taken.
+	if err := writeFrame(peer, makeHeader(typeWindowUpdate, flagSYN, 3, 0)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the stream behind the pings is opened", func() bool { return s.Streams() == 1 })
+	if n := runtime.NumGoroutine() - before; n > 20 {
+		t.Errorf("%d more goroutines", n)
+	}
+	s.out.mu.Lock()
+	defer s.out.mu.Unlock()
+	if n := s.out.gathered(); n > batchHard+headerSize {
+		t.Errorf("%d bytes of answers wait, more than %d", n, batchHard)
+	}
+}
+
+func TestSessionWithoutStreamNumbersEnds(t *testing.T) {
+	client, _ := sessionPair(t, Options{})
+	next := reflect.ValueOf(client.y).Elem().FieldByName("nextStreamID")
+	atomic.StoreUint32((*uint32)(unsafe.Pointer(next.UnsafeAddr())), math.MaxUint32) // 2^31 streams later
+	if _, err := client.Open(Open{Link: "x"}, nil); !errors.Is(err, ErrSessionLost) {
+		t.Fatalf("%v, want ErrSessionLost: another session has numbers", err)
+	}
+	within(t, patience, "the session ends", func() { <-client.Done() })
+}
