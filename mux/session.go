@@ -278,10 +278,11 @@ func (s *Session) Close() error {
 }
 
 // goodbye tells the peer that the end is meant: close_notify (RFC 8446 §6.1).
-// The connection is closed next, whether or not the peer gets it.
+// The connection is closed next, whether or not the peer gets it. crypto/tls
+// lets no write follow its alert, so that the alert must not be gathered.
 func (s *Session) goodbye() {
+	_ = s.wire.uncork()
 	_ = s.tls.CloseWrite()
-	_ = s.wire.flush()
 }
 
 // Done is closed when the session has ended, for whatever reason.

@@ -18,8 +18,9 @@ var wireBuffers = sync.Pool{New: func() any { return new([wireBuffer]byte) }}
 // wire stands between tls.Conn and the socket. crypto/tls makes one Read for
 // each part of a record and one Write for each record; wire joins them.
 //
-// Read and the pair Write/flush are each for one goroutine at a time, as
-// crypto/tls's locks see to.
+// Read is for one goroutine at a time, as crypto/tls's lock sees to. Write and
+// flush are for any: crypto/tls writes from the reading goroutine too, alerts
+// and what a peer's KeyUpdate asks for (RFC 8446 §4.6.3).
 type wire struct {
 	net.Conn
 	wait waiter
@@ -27,9 +28,10 @@ type wire struct {
 	rbuf       *[wireBuffer]byte // nil while idle
 	rpos, rend int
 
-	corked bool
-	wbuf   *[wireBuffer]byte // nil while idle
-	wend   int
+	writing sync.Mutex
+	corked  bool
+	wbuf    *[wireBuffer]byte // nil while idle
+	wend    int
 }
 
 func newWire(c net.Conn) *wire { return &wire{Conn: c, wait: newWaiter(c)} }
@@ -53,9 +55,23 @@ func (w *wire) Read(p []byte) (int, error) {
 
 // cork makes Write gather until flush. Before it is first called, as during the
 // handshake, Write goes straight through.
-func (w *wire) cork() { w.corked = true }
+func (w *wire) cork() {
+	w.writing.Lock()
+	defer w.writing.Unlock()
+	w.corked = true
+}
+
+// uncork sends what was gathered and makes Write go straight through again.
+func (w *wire) uncork() error {
+	w.writing.Lock()
+	defer w.writing.Unlock()
+	w.corked = false
+	return w.flushLocked()
+}
 
 func (w *wire) Write(p []byte) (int, error) {
+	w.writing.Lock()
+	defer w.writing.Unlock()
 	if !w.corked {
 		return w.Conn.Write(p)
 	}
@@ -68,7 +84,7 @@ func (w *wire) Write(p []byte) (int, error) {
 		w.wend += n
 		p = p[n:]
 		if w.wend == wireBuffer {
-			if err := w.flush(); err != nil {
+			if err := w.flushLocked(); err != nil {
 				return total - len(p), err
 			}
 		}
@@ -78,6 +94,12 @@ func (w *wire) Write(p []byte) (int, error) {
 
 // flush sends what was gathered and gives the buffer back.
 func (w *wire) flush() error {
+	w.writing.Lock()
+	defer w.writing.Unlock()
+	return w.flushLocked()
+}
+
+func (w *wire) flushLocked() error {
 	if w.wend == 0 {
 		return nil
 	}
