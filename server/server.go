@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"ambassador/internal/link"
@@ -36,14 +38,16 @@ type Peer struct {
 // Server offers links to clients. Set the fields before Serve and do not change
 // them afterwards. Methods may be called by several goroutines at once.
 type Server struct {
-	// TLSConfig must ask for and verify client certificates.
+	// TLSConfig must be set, and ask for and verify client certificates.
 	TLSConfig *tls.Config
-	// Authorize says who the client of a session is. An error refuses it; the
-	// error goes to the log.
+	// Authorize says who the client of a session is. It must be set, and may be
+	// called by several goroutines at once. An error refuses the client, which
+	// is not told more; the error goes to the log.
 	Authorize func(tls.ConnectionState) (Peer, error)
 	// Links is what is offered.
 	Links []link.Link
-	// Dialer reaches backends. Its Self is set by Serve.
+	// Dialer reaches backends. Its Self is replaced: the listeners that Serve
+	// was given are refused.
 	Dialer link.Dialer
 	// Carrier tunes the sessions.
 	Carrier mux.Options
@@ -67,6 +71,8 @@ type Server struct {
 	ctx        context.Context // ends with Close
 	cancel     context.CancelFunc
 	handshakes handshakes
+	seen       repeats
+	own        atomic.Pointer[func(netip.AddrPort) bool] // is it one of listeners?
 
 	mu        sync.Mutex
 	listeners map[net.Listener]struct{}
@@ -100,6 +106,7 @@ func (s *Server) init() {
 		s.listeners = make(map[net.Listener]struct{})
 		s.sessions = make(map[*session]struct{})
 		s.idle = make(chan struct{})
+		s.Dialer.Self = s.isOwn
 	})
 }
 
@@ -111,6 +118,7 @@ func (s *Server) Serve(l net.Listener) error {
 	if !s.addListener(l) {
 		return ErrClosed
 	}
+	defer s.removeListener(l)
 	pauses := backoff.ExponentialBackOff{InitialInterval: 5 * time.Millisecond, MaxInterval: time.Second, Multiplier: 2}
 	pauses.Reset()
 	for {
@@ -125,7 +133,7 @@ func (s *Server) Serve(l net.Listener) error {
 			// Out of descriptors, or a connection that was gone before it was
 			// taken: accept(2) says to go on. A pause keeps this from spinning.
 			pause := pauses.NextBackOff()
-			s.log.Warn("accept failed, trying again", zap.Error(err), zap.Duration("pause", pause))
+			s.seen.warn(s.log, "accept failed, trying again", err.Error(), zap.Error(err), zap.Duration("pause", pause))
 			select {
 			case <-time.After(pause):
 			case <-s.ctx.Done():
@@ -162,12 +170,32 @@ func (s *Server) addListener(l net.Listener) bool {
 		return false
 	}
 	s.listeners[l] = struct{}{}
+	s.ownLocked()
+	return true
+}
+
+func (s *Server) removeListener(l net.Listener) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.listeners, l)
+	s.ownLocked()
+}
+
+// ownLocked keeps what isOwn knows up to date. s.mu is held.
+func (s *Server) ownLocked() {
 	addrs := make([]net.Addr, 0, len(s.listeners))
 	for l := range s.listeners {
 		addrs = append(addrs, l.Addr())
 	}
-	s.Dialer.Self = link.OwnListeners(addrs...)
-	return true
+	own := link.OwnListeners(addrs...)
+	s.own.Store(&own)
+}
+
+// isOwn says whether an address is one of the listeners'. Sessions of one
+// listener dial while another is added.
+func (s *Server) isOwn(a netip.AddrPort) bool {
+	own := s.own.Load()
+	return own != nil && (*own)(a)
 }
 
 func (s *Server) closing() bool {
@@ -180,6 +208,10 @@ func (s *Server) closing() bool {
 func (s *Server) serveConn(c net.Conn) {
 	log := s.log.With(zap.Stringer("client_addr", c.RemoteAddr()))
 	ss, err := s.handshake(c, log)
+	if refused := (*refusedError)(nil); errors.As(err, &refused) {
+		s.seen.warn(log, "client refused", refused.Error(), zap.Error(err))
+		return
+	}
 	if err != nil {
 		// Scanners and strangers come every minute of the day: a debug line.
 		log.Debug("connection refused before it was authenticated", zap.Error(err))
@@ -217,9 +249,8 @@ func (s *Server) welcome(ctx context.Context, m *mux.Session, log *zap.Logger) (
 	}
 	peer, err := s.Authorize(m.TLS())
 	if err != nil {
-		log.Warn("client refused", zap.Error(err))
 		// Its certificate is good, so it may know that it is not this that fails.
-		return nil, errors.Join(err, m.Control().Send(mux.Message{Kind: mux.KindRefuse, Reason: "it grants this client nothing"}))
+		return nil, errors.Join(&refusedError{err}, m.Control().Send(mux.Message{Kind: mux.KindRefuse, Reason: "it grants this client nothing"}))
 	}
 	ss := newSession(s, m, peer, log.With(zap.String("peer", peer.Identity)))
 	if err := m.Control().Send(mux.Message{Kind: mux.KindWelcome, Version: s.Version, Links: ss.offers()}); err != nil {
@@ -230,6 +261,13 @@ func (s *Server) welcome(ctx context.Context, m *mux.Session, log *zap.Logger) (
 	}
 	return ss, nil
 }
+
+// refusedError is an authenticated client to whom Authorize said no: not a
+// stranger, but one whose grant an operator may have forgotten.
+type refusedError struct{ err error }
+
+func (e *refusedError) Error() string { return e.err.Error() }
+func (e *refusedError) Unwrap() error { return e.err }
 
 func (s *Server) addSession(ss *session) bool {
 	s.mu.Lock()
@@ -269,9 +307,23 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	select {
 	case <-s.idle:
 	case <-ctx.Done():
-		err = ctx.Err()
+		if s.busy() {
+			err = ctx.Err()
+		}
 	}
 	return errors.Join(err, s.Close())
+}
+
+// busy says whether any session carries a stream.
+func (s *Server) busy() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for ss := range s.sessions {
+		if ss.live.Load() > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *Server) drain() {

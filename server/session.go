@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"slices"
@@ -135,9 +136,14 @@ func (ss *session) drain() {
 
 // endSoon leaves the first word to the client: the side that closes a TCP
 // connection while bytes are on their way to it makes its kernel answer with a
-// reset (RFC 9293 §3.6.1), which may overtake the last bytes that it sent.
+// reset (RFC 9293 §3.6.1), which may overtake the last bytes that it sent. A
+// stream that was on its way meanwhile keeps the session.
 func (ss *session) endSoon() {
-	late := time.AfterFunc(drainGrace, func() { ss.mux.Close() })
+	late := time.AfterFunc(drainGrace, func() {
+		if ss.live.Load() == 0 {
+			ss.mux.Close()
+		}
+	})
 	context.AfterFunc(ss.ended, func() { late.Stop() })
 }
 
@@ -157,13 +163,18 @@ func (ss *session) serveStream(st *mux.Stream) {
 	}
 	port, ok := ss.lookup(o)
 	if !ok {
-		log.Warn("stream refused: no such link, or not granted")
+		ss.warn(log, "stream refused: no such link, or not granted", o, "")
 		st.Refuse(mux.RefusedNoLink, "")
 		return
 	}
 	backend, err := ss.dial(st, port.Target, o.Hold)
+	if errors.Is(err, errNobodyWaits) {
+		log.Debug("consumer gone before the backend was reached", zap.Stringer("backend_addr", port.Target), zap.Error(err))
+		st.Reset("consumer gone")
+		return
+	}
 	if err != nil {
-		log.Warn("backend not reached", zap.Stringer("backend_addr", port.Target), zap.Error(err))
+		ss.warn(log, "backend not reached", o, dialReason(err), zap.Stringer("backend_addr", port.Target), zap.Error(err))
 		st.Refuse(mux.RefusedBackend, dialReason(err))
 		return
 	}
@@ -188,9 +199,22 @@ func (ss *session) lookup(o mux.Open) (link.Port, bool) {
 func (ss *session) dial(st *mux.Stream, t link.Target, hold time.Duration) (*net.TCPConn, error) {
 	ctx, cancel := context.WithCancelCause(ss.server.ctx)
 	defer cancel(nil)
-	stop := st.AfterAbort(func(err error) { cancel(err) })
+	stop := st.AfterAbort(func(err error) { cancel(fmt.Errorf("%w: %w", errNobodyWaits, err)) })
 	defer stop()
-	return ss.server.Dialer.Dial(ctx, t, min(hold, ss.server.MaxHold))
+	backend, err := ss.server.Dialer.Dial(ctx, t, min(hold, ss.server.MaxHold))
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		return nil, cause
+	}
+	return backend, err
+}
+
+// errNobodyWaits: the stream was cut while its backend was being dialled.
+var errNobodyWaits = errors.New("nobody waits for the backend")
+
+// warn warns of a stream that was not served, once a minute for the same peer,
+// link and port.
+func (ss *session) warn(log *zap.Logger, msg string, o mux.Open, why string, fields ...zap.Field) {
+	ss.server.seen.warn(log, msg, fmt.Sprintf("%s\x00%s\x00%d\x00%s", ss.peer.Identity, o.Link, o.Port, why), fields...)
 }
 
 // dialReason says what a client may know of a failed dial: its kind, and
