@@ -66,7 +66,6 @@ type Client struct {
 	cancel   context.CancelFunc
 	stopping chan struct{} // closed by the first of Shutdown and Close
 	stopOnce sync.Once
-	served   sync.WaitGroup
 
 	mu     sync.Mutex
 	routes []*route
@@ -107,8 +106,10 @@ func (c *Client) init() {
 // reached.
 func (c *Client) ListenAndServe() error {
 	c.init()
-	c.served.Add(1)
-	defer c.served.Done()
+	if !c.ports.begin() {
+		return ErrClosed
+	}
+	defer c.ports.end()
 	if err := c.bindKnown(); err != nil {
 		return c.giveUp(err)
 	}
@@ -178,7 +179,7 @@ func (c *Client) Close() error {
 	c.stop()
 	c.cancel()
 	c.ports.cut()
-	c.served.Wait()
+	c.ports.serving.Wait()
 	return c.ports.wait(context.Background())
 }
 
@@ -193,13 +194,13 @@ func (c *Client) serveConsumer(r *route, consumer *net.TCPConn) {
 	began := time.Now()
 	st, err := c.open(r, consumer, began)
 	if err != nil {
-		c.seen.warn(log, "consumer reset", err)
+		c.seen.warn(log, "consumer reset", r.address, err)
 		reset(consumer)
 		return
 	}
 	res := relay.Copy(relay.TCP(consumer), st, relay.Options{})
 	if refused := st.Refusal(); refused != nil {
-		c.seen.warn(log, "consumer reset", refused)
+		c.seen.warn(log, "consumer reset", r.address, refused)
 		return
 	}
 	logEnd(log.With(zap.Uint32("stream", st.ID())), res, "consumer", "session", time.Since(began))
@@ -220,7 +221,7 @@ func (c *Client) open(r *route, consumer *net.TCPConn, began time.Time) (*mux.St
 		}
 		st, err := s.Open(mux.Open{
 			Link: dest.link, Port: dest.port,
-			Hold:     max(c.Hold-time.Since(began), 0),
+			Hold:     budgetLeft(c.Hold, time.Since(began)),
 			Consumer: consumer.RemoteAddr().String(),
 		}, nil)
 		if (errors.Is(err, mux.ErrSessionLost) || errors.Is(err, mux.ErrRetired)) && ctx.Err() == nil {
@@ -229,4 +230,17 @@ func (c *Client) open(r *route, consumer *net.TCPConn, began time.Time) (*mux.St
 		}
 		return st, err
 	}
+}
+
+// leastBudget is what a backend gets at least when a consumer may wait at all.
+// Nothing left would mean to the provider that there is no budget: one attempt
+// for as long as a dial may take.
+const leastBudget = 100 * time.Millisecond
+
+// budgetLeft is the hold budget that goes to the provider.
+func budgetLeft(hold, spent time.Duration) time.Duration {
+	if hold <= 0 {
+		return 0
+	}
+	return max(hold-spent, leastBudget)
 }

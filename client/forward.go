@@ -38,7 +38,6 @@ type Forwarder struct {
 	seen   causes
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
-	served sync.WaitGroup
 }
 
 func (f *Forwarder) init() {
@@ -63,6 +62,10 @@ func (f *Forwarder) init() {
 // if a local port cannot be had.
 func (f *Forwarder) ListenAndServe() error {
 	f.init()
+	if !f.ports.begin() {
+		return ErrClosed
+	}
+	defer f.ports.end()
 	addresses := make([]string, len(f.Forwards))
 	for i, fw := range f.Forwards {
 		addresses[i] = net.JoinHostPort(f.ExposeHost, strconv.Itoa(int(fw.Local)))
@@ -79,11 +82,9 @@ func (f *Forwarder) ListenAndServe() error {
 	for i, l := range listeners {
 		fw := f.Forwards[i]
 		f.log.Info("forwarding", zap.Stringer("address", l.Addr()), zap.String("link", fw.Link), zap.Stringer("backend_addr", fw.Target))
-		f.served.Go(func() {
-			f.ports.serve(l, func(consumer *net.TCPConn) { f.serveConsumer(fw, consumer) })
-		})
+		f.ports.accept(l, func(consumer *net.TCPConn) { f.serveConsumer(fw, consumer) })
 	}
-	f.served.Wait()
+	<-f.ports.stopped
 	return ErrClosed
 }
 
@@ -92,7 +93,7 @@ func (f *Forwarder) serveConsumer(fw link.Forward, consumer *net.TCPConn) {
 	began := time.Now()
 	backend, err := f.Dialer.Dial(f.ctx, fw.Target, f.Hold)
 	if err != nil {
-		f.seen.warn(log, "consumer reset", err)
+		f.seen.warn(log, "consumer reset", fw.Target.String(), err)
 		reset(consumer)
 		return
 	}
@@ -122,6 +123,6 @@ func (f *Forwarder) Close() error {
 	f.ports.stop()
 	f.cancel()
 	f.ports.cut()
-	f.served.Wait()
+	f.ports.serving.Wait()
 	return f.ports.wait(context.Background())
 }

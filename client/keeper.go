@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,7 +11,6 @@ import (
 
 	"ambassador/mux"
 
-	"github.com/cenkalti/backoff/v5"
 	"go.uber.org/zap"
 )
 
@@ -22,40 +22,29 @@ var (
 	ErrRefused = errors.New("the provider refuses this client")
 )
 
-// Full jitter between attempts: a random pause of up to 0.1 s, then of up to
-// twice as much each time, to 30 s. A provider's restart is then not followed by
-// all of its clients at once. The library draws from interval·(1±factor), so
-// that its interval is half of the longest pause.
-const (
-	firstPause   = 100 * time.Millisecond
-	longestPause = 30 * time.Second
-	// goodSession is how long a session must have lived for its loss to be
-	// answered with the first pause again.
-	goodSession = 30 * time.Second
-	// A consumer that waits is a reason to try at once, but not more often than
-	// this.
-	eagerPause = 250 * time.Millisecond
-	// connectTimeout bounds the TCP connect of one attempt: the first SYN and
-	// two repeats of it (RFC 6298 §2.1 and §5.5: after 1 s and 3 s). A fresh
-	// attempt then beats waiting for the next repeat.
-	connectTimeout = 4 * time.Second
-)
+// connectTimeout bounds the TCP connect of one attempt: the first SYN and two
+// repeats of it (RFC 6298 §2.1 and §5.5: after 1 s and 3 s). A fresh attempt then
+// beats waiting for the next repeat.
+const connectTimeout = 4 * time.Second
 
 // keeper has a live session with the provider, or is getting one.
 type keeper struct {
-	c *Client
+	c       *Client
+	attempt func() (*mux.Session, []mux.Offer, error) // connect, but in tests
+	pace    *pace
 
 	mu      sync.Mutex
 	live    *mux.Session  // nil while there is none
 	changed chan struct{} // closed and replaced when live changes
 	trouble string        // why the last attempt failed, as it was logged
 
-	wanted chan struct{}  // a consumer waits
-	old    sync.WaitGroup // sessions that drain
+	old sync.WaitGroup // sessions that drain
 }
 
 func newKeeper(c *Client) *keeper {
-	return &keeper{c: c, changed: make(chan struct{}), wanted: make(chan struct{}, 1)}
+	k := &keeper{c: c, pace: newPace(), changed: make(chan struct{})}
+	k.attempt = k.connect
+	return k
 }
 
 // wait returns the live session, or waits for one until ctx is done.
@@ -67,13 +56,12 @@ func (k *keeper) wait(ctx context.Context) (*mux.Session, error) {
 		if s != nil && s.Err() == nil {
 			return s, nil
 		}
-		select {
-		case k.wanted <- struct{}{}:
-		default:
-		}
+		done := k.pace.wait()
 		select {
 		case <-changed:
+			done()
 		case <-ctx.Done():
+			done()
 			if why != "" {
 				return nil, fmt.Errorf("%w: %s", ErrNoSession, why)
 			}
@@ -105,47 +93,25 @@ func (k *keeper) drop(s *mux.Session) {
 // an error that no further attempt can mend.
 func (k *keeper) keep() error {
 	defer k.old.Wait()
-	pauses := backoff.ExponentialBackOff{InitialInterval: firstPause / 2, MaxInterval: longestPause / 2, Multiplier: 2, RandomizationFactor: 1}
-	pauses.Reset()
 	first := true
 	for {
-		began := time.Now()
-		s, links, err := k.connect()
+		s, links, err := k.attempt()
 		if err == nil {
 			if err := k.c.apply(links, first); err != nil {
 				return errors.Join(err, s.Close())
 			}
 			first = false
 			k.connected(s)
+			began := time.Now()
 			k.hold(s)
-			if time.Since(began) >= goodSession {
-				pauses.Reset()
-			}
+			k.pace.ended(time.Since(began))
 		} else {
 			k.failed(err)
 		}
-		if !k.pause(pauses.NextBackOff()) {
+		if !k.pace.pause(k.c.ctx) {
 			return ErrClosed
 		}
 	}
-}
-
-// pause waits between attempts, less if a consumer is waiting. It says no when
-// the client is closed.
-func (k *keeper) pause(d time.Duration) bool {
-	eager := min(d, eagerPause)
-	select {
-	case <-time.After(eager):
-	case <-k.c.ctx.Done():
-		return false
-	}
-	select {
-	case <-time.After(d - eager):
-	case <-k.wanted:
-	case <-k.c.ctx.Done():
-		return false
-	}
-	return true
 }
 
 // connect makes one attempt: TCP, TLS, hello and welcome.
@@ -196,11 +162,11 @@ func (k *keeper) greet(ctx context.Context, s *mux.Session) ([]mux.Offer, error)
 func (k *keeper) hold(s *mux.Session) {
 	k.set(s)
 	stop := context.AfterFunc(k.c.ctx, func() { s.Close() })
-	draining := k.follow(s)
+	err := k.follow(s)
 	k.drop(s)
-	if !draining {
+	if err != nil {
 		stop()
-		k.lost(s.Err())
+		k.lost(cmp.Or(s.Err(), err))
 		s.Close()
 		return
 	}
@@ -215,17 +181,17 @@ func (k *keeper) hold(s *mux.Session) {
 	})
 }
 
-// follow handles the provider's messages until the session ends (false) or the
-// provider asks to leave it (true).
-func (k *keeper) follow(s *mux.Session) (draining bool) {
+// follow handles the provider's messages until the provider asks to leave the
+// session (nil), or the session ends or is of no more use (why).
+func (k *keeper) follow(s *mux.Session) error {
 	for {
 		m, err := s.Control().Receive()
 		if err != nil {
-			return false
+			return err
 		}
 		switch m.Kind {
 		case mux.KindDrain:
-			return true
+			return nil
 		case mux.KindLinks:
 			_ = k.c.apply(m.Links, false) // fails only the first time
 		}

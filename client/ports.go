@@ -19,18 +19,22 @@ type ports struct {
 	listen func(network, address string) (net.Listener, error)
 	log    *zap.Logger
 
+	seen    causes
+	stopped chan struct{}  // closed by stop
+	serving sync.WaitGroup // whoever serves the set: begin, end, accept
+
 	mu        sync.Mutex
 	listeners []net.Listener
 	consumers map[*net.TCPConn]struct{}
 	closed    bool
-	running   sync.WaitGroup
+	running   sync.WaitGroup // consumers
 }
 
 func newPorts(listen func(network, address string) (net.Listener, error), log *zap.Logger) *ports {
 	if listen == nil {
 		listen = listenTCP
 	}
-	return &ports{listen: listen, log: log, consumers: make(map[*net.TCPConn]struct{})}
+	return &ports{listen: listen, log: log, consumers: make(map[*net.TCPConn]struct{}), stopped: make(chan struct{})}
 }
 
 // listenTCP opens a listener without MPTCP, on which splice(2) and socket
@@ -78,26 +82,55 @@ func (e *ListenError) Error() string {
 
 func (e *ListenError) Unwrap() error { return e.Err }
 
-// serve accepts on l until the set is closed, and calls handle for each consumer
-// in a goroutine of its own. handle owns the consumer.
+// begin counts whoever opens and serves the set, until end. It says no once the
+// set is closed.
+func (p *ports) begin() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return false
+	}
+	p.serving.Add(1)
+	return true
+}
+
+func (p *ports) end() { p.serving.Done() }
+
+// accept starts to accept on l, between begin and end, until the set is closed.
+// It calls handle for each consumer in a goroutine of its own; handle owns the
+// consumer.
+func (p *ports) accept(l net.Listener, handle func(*net.TCPConn)) {
+	p.serving.Go(func() { p.serve(l, handle) })
+}
+
 func (p *ports) serve(l net.Listener, handle func(*net.TCPConn)) {
 	pauses := backoff.ExponentialBackOff{InitialInterval: 5 * time.Millisecond, MaxInterval: time.Second, Multiplier: 2}
 	pauses.Reset()
 	for {
 		c, err := l.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
 		if err != nil {
-			if errors.Is(err, net.ErrClosed) {
+			// Out of descriptors, or a connection that was gone before it was
+			// taken: accept(2) says to go on. A pause keeps this from spinning.
+			pause := pauses.NextBackOff()
+			p.seen.warn(p.log.With(zap.Stringer("address", l.Addr()), zap.Duration("pause", pause)), "accept failed, trying again", l.Addr().String(), err)
+			select {
+			case <-time.After(pause):
+				continue
+			case <-p.stopped:
 				return
 			}
-			pause := pauses.NextBackOff()
-			p.log.Warn("accept failed, trying again", zap.Stringer("port", l.Addr()), zap.Error(err), zap.Duration("pause", pause))
-			<-time.After(pause) // out of descriptors: a pause keeps this from spinning
-			continue
 		}
 		pauses.Reset()
 		tc, ok := c.(*net.TCPConn)
-		if !ok || !p.add(tc) {
-			c.Close()
+		if !ok {
+			c.Close() // an injected listener's
+			continue
+		}
+		if !p.add(tc) {
+			reset(tc)
 			continue
 		}
 		go func() {
@@ -129,13 +162,18 @@ func (p *ports) remove(c *net.TCPConn) {
 func (p *ports) stop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
 	p.closed = true
+	close(p.stopped)
 	for _, l := range p.listeners {
 		l.Close()
 	}
 }
 
-// wait waits until the last consumer is gone or ctx is done.
+// wait waits until the last consumer is gone or ctx is done: with ctx's error if
+// one is left then.
 func (p *ports) wait(ctx context.Context) error {
 	done := make(chan struct{})
 	go func() {
@@ -146,6 +184,11 @@ func (p *ports) wait(ctx context.Context) error {
 	case <-done:
 		return nil
 	case <-ctx.Done():
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if len(p.consumers) == 0 {
+			return nil
+		}
 		return ctx.Err()
 	}
 }

@@ -22,9 +22,10 @@ type causes struct {
 	last map[string]time.Time
 }
 
-// warn logs an error as a warning once a minute, and at debug in between.
-func (c *causes) warn(log *zap.Logger, msg string, err error) {
-	if c.fresh(err.Error()) && !errors.Is(err, ErrClosed) {
+// warn logs an error as a warning once a minute, and at debug in between. The
+// same error of another port or target is another cause.
+func (c *causes) warn(log *zap.Logger, msg, where string, err error) {
+	if c.fresh(where+"\x00"+err.Error()) && !errors.Is(err, ErrClosed) {
 		log.Warn(msg, zap.Error(err))
 		return
 	}

@@ -133,9 +133,7 @@ func (c *Client) bind(routes []*route) error {
 	for i, l := range listeners {
 		r := routes[i]
 		c.log.Info("local port open", zap.Stringer("address", l.Addr()), zap.String("expose", r.expose.String()))
-		c.served.Go(func() {
-			c.ports.serve(l, func(consumer *net.TCPConn) { c.serveConsumer(r, consumer) })
-		})
+		c.ports.accept(l, func(consumer *net.TCPConn) { c.serveConsumer(r, consumer) })
 	}
 	return nil
 }
@@ -150,7 +148,7 @@ func (c *Client) apply(offers []mux.Offer, first bool) error {
 		if first {
 			return err
 		}
-		c.log.Warn("not all that the provider grants can be exposed", zap.Error(err))
+		c.seen.warn(c.log, "not all that the provider grants can be exposed", "", err)
 	}
 	for _, r := range c.routes {
 		dest, err := resolve(r.expose, offers)
@@ -158,7 +156,7 @@ func (c *Client) apply(offers []mux.Offer, first bool) error {
 			if first && err.Ambiguous {
 				return err
 			}
-			c.log.Warn("not available from this provider", zap.Error(err))
+			c.seen.warn(c.log, "not available from this provider", r.address, err)
 			r.dest.Store(&resolution{err: err})
 			continue
 		}
@@ -186,10 +184,15 @@ func (c *Client) bindOffered(offers []mux.Offer) error {
 			return &ExposeError{Expose: e, Problem: "the provider grants no such link", Candidates: offered(offers)}
 		}
 		for _, port := range offers[i].Ports {
-			wanted = append(wanted, &route{
+			r := &route{
 				expose:  link.Expose{Host: e.Host, Local: port, Link: e.Link, Port: port},
 				address: c.localAddress(e.Host, port),
-			})
+			}
+			dest := destination{e.Link, port}
+			r.dest.Store(&resolution{dest: dest}) // consumers may come as soon as the port is open
+			if !c.leadsTo(r.address, dest, offers) {
+				wanted = append(wanted, r)
+			}
 		}
 	}
 	if len(exposes) == 0 {
@@ -204,6 +207,17 @@ func (c *Client) bindOffered(offers []mux.Offer) error {
 		close(c.bound)
 	}
 	return nil
+}
+
+// leadsTo says whether a local port is open already and stands for the same, as
+// with --expose 6379 --expose redis.
+func (c *Client) leadsTo(address string, dest destination, offers []mux.Offer) bool {
+	i := slices.IndexFunc(c.routes, func(r *route) bool { return r.address == address })
+	if i < 0 {
+		return false
+	}
+	other, err := resolve(c.routes[i].expose, offers)
+	return err == nil && other == dest
 }
 
 // resolve finds what an exposure stands for among the links granted.

@@ -1,0 +1,216 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"net"
+	"slices"
+	"strconv"
+	"syscall"
+	"testing"
+
+	"ambassador/internal/link"
+	"ambassador/mux"
+)
+
+func welcome(offers ...mux.Offer) mux.Message {
+	return mux.Message{Kind: mux.KindWelcome, Links: offers}
+}
+
+func TestExposesThatDoNotFitEndTheClient(t *testing.T) {
+	a, b := freePort(t), freePort(t)
+	p := provide(t, welcome(
+		mux.Offer{Name: "redis", Ports: []uint16{a}},
+		mux.Offer{Name: "cache", Ports: []uint16{a}},
+		mux.Offer{Name: "mq", Ports: []uint16{a, b}},
+	))
+	port, second := strconv.Itoa(int(a)), strconv.Itoa(int(b))
+	for name, c := range map[string]struct {
+		expose     []link.Expose
+		ambiguous  bool
+		candidates []string
+	}{
+		"a port of several links":               {[]link.Expose{{Port: a}}, true, []string{"redis:" + port, "cache:" + port, "mq:" + port}},
+		"one local port for several ports":      {[]link.Expose{{Local: freePort(t), Link: "mq"}}, true, []string{"mq:" + port, "mq:" + second}},
+		"a link that is not granted":            {[]link.Expose{{Link: "nothing"}}, false, []string{"redis:" + port, "cache:" + port, "mq:" + port, "mq:" + second}},
+		"two links on one local port":           {[]link.Expose{{Link: "redis"}, {Link: "cache"}}, false, nil},
+		"a local port that is taken by another": {[]link.Expose{{Local: b, Link: "redis", Port: a}, {Link: "mq"}}, false, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cl := &Client{Provider: p.address, Expose: c.expose}
+			ended := run(t, cl)
+			err := <-ended
+			var wrong *ExposeError
+			if !errors.As(err, &wrong) || wrong.Ambiguous != c.ambiguous || !slices.Equal(wrong.Candidates, c.candidates) {
+				t.Fatalf("%v (%+v); want ambiguous %v, candidates %v", err, wrong, c.ambiguous, c.candidates)
+			}
+			for _, addr := range cl.Addrs() {
+				if c, err := net.Dial("tcp", addr.String()); err == nil {
+					c.Close()
+					t.Errorf("%v is still open", addr)
+				}
+			}
+		})
+	}
+}
+
+func TestExposesThatFit(t *testing.T) {
+	a, b, local := freePort(t), freePort(t), freePort(t)
+	offers := []mux.Offer{{Name: "redis", Ports: []uint16{a}}, {Name: "mq", Ports: []uint16{b}}}
+	for name, c := range map[string]struct {
+		expose []link.Expose
+		open   []uint16
+	}{
+		"nothing means all":           {nil, []uint16{a, b}},
+		"a port":                      {[]link.Expose{{Port: a}}, []uint16{a}},
+		"a link":                      {[]link.Expose{{Link: "mq"}}, []uint16{b}},
+		"a local port for a link":     {[]link.Expose{{Local: local, Link: "redis"}}, []uint16{local}},
+		"the same word twice":         {[]link.Expose{{Link: "redis"}, {Link: "redis"}}, []uint16{a}},
+		"the same port by two names":  {[]link.Expose{{Port: a}, {Link: "redis"}}, []uint16{a}},
+		"one link on two local ports": {[]link.Expose{{Local: local, Link: "redis"}, {Link: "redis"}}, []uint16{local, a}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cl := &Client{Provider: provide(t, welcome(offers...)).address, Expose: c.expose}
+			run(t, cl)
+			bound(t, cl)
+			var open []uint16
+			for _, addr := range cl.Addrs() {
+				open = append(open, portOf(t, addr))
+				echoes(t, consumer(t, addr.String()))
+			}
+			if !slices.Equal(open, c.open) {
+				t.Errorf("open: %v, want %v", open, c.open)
+			}
+		})
+	}
+}
+
+// A port that is not granted now may be granted later: the client stays, and its
+// consumers are reset.
+func TestPortThatIsNotGrantedResetsItsConsumers(t *testing.T) {
+	local := freePort(t)
+	cl := &Client{Provider: provide(t, welcome()).address, Expose: []link.Expose{{Local: local, Link: "redis", Port: 6379}}}
+	run(t, cl)
+	bound(t, cl)
+	c := consumer(t, cl.Addrs()[0].String())
+	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Fatalf("%v, want a reset", err)
+	}
+}
+
+func TestLinksThatAreGrantedLaterAreOpened(t *testing.T) {
+	a, b := freePort(t), freePort(t)
+	redis, mq := mux.Offer{Name: "redis", Ports: []uint16{a}}, mux.Offer{Name: "mq", Ports: []uint16{b}}
+	p := provide(t, welcome(redis))
+	cl := &Client{Provider: p.address}
+	run(t, cl)
+	bound(t, cl)
+	if err := p.session(t).Control().Send(mux.Message{Kind: mux.KindLinks, Links: []mux.Offer{redis, mq}}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the new port is open", func() bool { return len(cl.Addrs()) == 2 })
+	for _, addr := range cl.Addrs() {
+		echoes(t, consumer(t, addr.String()))
+	}
+}
+
+func TestSessionComesBack(t *testing.T) {
+	for name, end := range map[string]func(*mux.Session) error{
+		"lost":    (*mux.Session).Close,
+		"drained": func(s *mux.Session) error { return s.Control().Send(mux.Message{Kind: mux.KindDrain}) },
+		"a message of a later version": func(s *mux.Session) error {
+			return s.Control().Send(mux.Message{Kind: "unknown"})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := provide(t, welcome(mux.Offer{Name: "redis", Ports: []uint16{freePort(t)}}))
+			cl := &Client{Provider: p.address}
+			run(t, cl)
+			bound(t, cl)
+			running := consumer(t, cl.Addrs()[0].String())
+			echoes(t, running)
+			if err := end(p.session(t)); err != nil {
+				t.Fatal(err)
+			}
+			if name == "lost" || name == "drained" {
+				p.session(t)
+			}
+			if name == "lost" {
+				if _, err := running.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+					t.Errorf("a running consumer: %v, want a reset", err)
+				}
+			} else {
+				echoes(t, running) // goes on, beside the new session
+			}
+			echoes(t, consumer(t, cl.Addrs()[0].String()))
+		})
+	}
+}
+
+func TestRefusedClientSaysWhy(t *testing.T) {
+	why := make(chan error, 10)
+	cl := &Client{
+		Provider: provide(t, mux.Message{Kind: mux.KindRefuse, Reason: "not today"}).address,
+		Explain: func(err error) string {
+			select {
+			case why <- err:
+			default:
+			}
+			return err.Error()
+		},
+	}
+	run(t, cl)
+	if err := <-why; !errors.Is(err, ErrRefused) {
+		t.Fatalf("%v, want ErrRefused", err)
+	}
+}
+
+func TestCloseIsForEverybody(t *testing.T) {
+	cl := &Client{Provider: provide(t, welcome(mux.Offer{Name: "redis", Ports: []uint16{freePort(t)}})).address}
+	ended := run(t, cl)
+	bound(t, cl)
+	running := consumer(t, cl.Addrs()[0].String())
+	echoes(t, running)
+	closed := make(chan error, 4)
+	for range cap(closed) {
+		go func() { closed <- cl.Close() }()
+	}
+	for range cap(closed) {
+		if err := <-closed; err != nil {
+			t.Error(err)
+		}
+	}
+	if err := <-ended; !errors.Is(err, ErrClosed) {
+		t.Errorf("ListenAndServe: %v, want ErrClosed", err)
+	}
+	if _, err := running.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("a running consumer: %v, want a reset", err)
+	}
+	if err := cl.ListenAndServe(); !errors.Is(err, ErrClosed) {
+		t.Errorf("ListenAndServe after Close: %v, want ErrClosed", err)
+	}
+}
+
+func TestShutdownWaitsForConsumers(t *testing.T) {
+	cl := &Client{Provider: provide(t, welcome(mux.Offer{Name: "redis", Ports: []uint16{freePort(t)}})).address}
+	ended := run(t, cl)
+	bound(t, cl)
+	running := consumer(t, cl.Addrs()[0].String())
+	echoes(t, running)
+	down := make(chan error, 1)
+	go func() { down <- cl.Shutdown(context.Background()) }()
+	eventually(t, "the port is closed", func() bool {
+		c, err := net.Dial("tcp", cl.Addrs()[0].String())
+		if err == nil {
+			c.Close()
+		}
+		return err != nil
+	})
+	echoes(t, running)
+	if err := running.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(<-down, <-ended); !errors.Is(err, ErrClosed) {
+		t.Fatal(err)
+	}
+}
