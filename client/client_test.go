@@ -3,14 +3,19 @@ package client
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"slices"
 	"strconv"
 	"syscall"
 	"testing"
+	"time"
 
 	"ambassador/internal/link"
 	"ambassador/mux"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 )
 
 func welcome(offers ...mux.Offer) mux.Message {
@@ -39,7 +44,12 @@ func TestExposesThatDoNotFitEndTheClient(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cl := &Client{Provider: p.address, Expose: c.expose}
 			ended := run(t, cl)
-			err := <-ended
+			var err error
+			select {
+			case err = <-ended:
+			case <-time.After(patience):
+				t.Fatal("the client goes on")
+			}
 			var wrong *ExposeError
 			if !errors.As(err, &wrong) || wrong.Ambiguous != c.ambiguous || !slices.Equal(wrong.Candidates, c.candidates) {
 				t.Fatalf("%v (%+v); want ambiguous %v, candidates %v", err, wrong, c.ambiguous, c.candidates)
@@ -111,6 +121,48 @@ func TestLinksThatAreGrantedLaterAreOpened(t *testing.T) {
 	eventually(t, "the new port is open", func() bool { return len(cl.Addrs()) == 2 })
 	for _, addr := range cl.Addrs() {
 		echoes(t, consumer(t, addr.String()))
+	}
+}
+
+// A port that is granted while a session lives has consumers as soon as it is
+// open, before the last of the new ports is.
+func TestFirstConsumerOfALinkGrantedLater(t *testing.T) {
+	a, b, c := freePort(t), freePort(t), freePort(t)
+	redis, mq := mux.Offer{Name: "redis", Ports: []uint16{a}}, mux.Offer{Name: "mq", Ports: []uint16{b, c}}
+	p := provide(t, welcome(redis))
+	first := consumerOf(b)
+	opened, served := 0, make(chan error, 1)
+	log := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zapcore.EncoderConfig{}), zapcore.AddSync(io.Discard), zap.InfoLevel), zap.Hooks(func(e zapcore.Entry) error {
+		if e.Message == "local port open" {
+			if opened++; opened == 3 { // the first of the two new ones accepts
+				served <- first()
+			}
+		}
+		return nil
+	}))
+	cl := &Client{Provider: p.address, Logger: log}
+	run(t, cl)
+	bound(t, cl)
+	if err := p.session(t).Control().Send(mux.Message{Kind: mux.KindLinks, Links: []mux.Offer{redis, mq}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-served; err != nil {
+		t.Fatal("the first consumer:", err)
+	}
+}
+
+// consumerOf is a consumer of one word on a local port.
+func consumerOf(port uint16) func() error {
+	return func() error {
+		c, err := net.DialTimeout("tcp", "127.0.0.1:"+strconv.Itoa(int(port)), patience)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+			return err
+		}
+		return tryEcho(c)
 	}
 }
 
