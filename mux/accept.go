@@ -1,89 +1,82 @@
 package mux
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"time"
-
-	"github.com/hashicorp/yamux"
 )
+
+var errExhausted = errors.New("stream numbers are used up")
 
 var errNoAnswer = fmt.Errorf("%w: the stream ended without an answer", ErrProtocol)
 
 // Open opens a stream for a consumer. first is what the consumer has sent so
-// far, if anything; it goes out in one frame with the open header, and no round
+// far, if anything. It goes out in one frame with the open header, and no round
 // trip is spent. Whether the provider connects the stream shows at the first
-// Read. Open blocks while the peer is more than 1024 streams behind in
-// accepting.
+// Read.
 func (s *Session) Open(o Open, first []byte) (*Stream, error) {
 	header, err := o.append(nil)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.beginOpen(); err != nil {
-		return nil, err
-	}
-	defer s.endOpen()
-	st, err := s.openStream()
+	st, err := s.openStream(header)
 	if err != nil {
 		return nil, err
 	}
 	st.wantsStatus = true
-	st.prefix = header
-	if len(first) > 0 {
-		_, err = st.Write(first)
-	} else {
-		st.writeMu.Lock()
-		err = st.sendPrefix()
-		st.writeMu.Unlock()
-	}
-	if err != nil {
-		st.Reset("opening failed")
-		return nil, err
-	}
-	return st, nil
-}
-
-func (s *Session) openStream() (*Stream, error) {
-	y, err := s.y.OpenStream()
-	if errors.Is(err, yamux.ErrStreamsExhausted) {
-		s.fail(err) // after 2^31 streams; the next session starts anew
-	}
-	if err != nil {
-		if lost := s.lost(); lost != nil {
-			return nil, lost
-		}
-		return nil, err
-	}
-	st := s.stream(y.StreamID())
-	if st == nil { // the session ended or ends, or the peer reset it at once
-		_ = y.Close()
-		return nil, cmp.Or(s.lost(), s.out.closing(), ErrReset)
-	}
-	st.y = y
-	return st, nil
-}
-
-// Accept waits for the next stream that the client opens. An error means that
-// the session has ended.
-func (s *Session) Accept() (*Stream, error) { return s.acceptStream() }
-
-func (s *Session) acceptStream() (*Stream, error) {
+	st.writeMu.Lock()
+	defer st.writeMu.Unlock()
 	for {
-		y, err := s.y.AcceptStream()
+		n, err := st.send(first[:min(len(first), maxFrame)])
 		if err != nil {
-			// A stream that yamux could not confirm leaves the session in
-			// doubt, so any error ends it.
-			s.fail(err)
-			return nil, s.lost()
+			st.Reset("opening failed")
+			return nil, err
 		}
-		if st := s.stream(y.StreamID()); st != nil {
-			st.y = y
+		if first = first[n:]; len(first) == 0 {
 			return st, nil
 		}
-		_ = y.Close() // reset before it was accepted
 	}
+}
+
+// openStream registers a new stream. Its first write tells the peer.
+func (s *Session) openStream(prefix []byte) (*Stream, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.cause != nil:
+		return nil, s.lostLocked()
+	case s.retired != nil:
+		return nil, ErrRetired
+	case s.nextID > math.MaxUint32-2: // after 2^31 streams; the next session starts anew
+		go s.fail(errExhausted)
+		return nil, fmt.Errorf("%w: %w", ErrSessionLost, errExhausted)
+	}
+	st := newStream(s, s.nextID)
+	st.first, st.prefix = flagSYN, prefix
+	s.nextID += 2
+	s.streams[st.id] = st
+	return st, nil
+}
+
+// Accept waits for the next stream that the peer opens. An error means that the
+// session has ended.
+func (s *Session) Accept() (*Stream, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.accepts) == 0 {
+		if s.cause != nil {
+			return nil, s.lostLocked()
+		}
+		s.acceptable.Wait()
+	}
+	st := s.accepts[0]
+	s.accepts[0] = nil
+	s.accepts = s.accepts[1:]
+	if len(s.accepts) == 0 {
+		s.accepts = nil
+	}
+	return st, nil
 }
 
 // ReadOpen reads the open header of an accepted stream, within the given time.
@@ -112,7 +105,7 @@ func (st *Stream) Connected() {
 func (st *Stream) Refuse(r Refusal, reason string) {
 	st.writeMu.Lock()
 	st.prefix = appendRefusal(nil, r, reason)
-	err := st.sendPrefix()
+	_, err := st.send(nil)
 	st.writeMu.Unlock()
 	if err != nil {
 		st.Reset("refusal could not be sent: " + err.Error())

@@ -53,9 +53,9 @@ func (s *Session) openControl(ctx context.Context) error {
 	var st *Stream
 	var err error
 	if s.isClient {
-		st, err = s.openStream()
+		st, err = s.openStream(nil)
 	} else {
-		st, err = s.acceptStream()
+		st, err = s.Accept()
 	}
 	if err != nil {
 		return err

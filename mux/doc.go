@@ -7,19 +7,25 @@
 // each stream, [Stream.ReadOpen] and then [Stream.Accept] or [Stream.Refuse].
 // The first stream of a session is its [Control] stream.
 //
-// The wire format is yamux (github.com/hashicorp/yamux, spec.md). yamux keeps
-// the streams' life and what was received; this package sits around it and
-// sees every frame both ways, which buys what yamux alone does not give:
-//
-//   - a lost session never reads as a clean end (stream.go),
-//   - a reset crosses the carrier, after every byte sent before it (reset.go),
-//   - data frames go straight into the batch that is being gathered (out.go),
-//   - one system call carries a whole batch both ways (wire.go),
-//   - liveness counts any received byte (liveness.go).
+// The wire format is yamux's (hashicorp/yamux, spec.md): its frames, flags and
+// windows, of which a session uses what it needs. The code is our own. Measured
+// with the yamux library in this place, each small request woke two goroutines
+// more at both ends (2.7 futex calls against 0.06), and the library gives a clean
+// EOF when its session dies, throws away what was not read when a reset arrives,
+// and cannot let a window grow.
 //
 // From the wire up:
 //
-//	TCP → wire (read buffer, write cork) → tls.Conn → in/out (frames) → yamux → Stream
+//	TCP → wire.go (read buffer, write cork; one system call a batch) → tls.Conn
+//	    → out.go (frames into batches; small before bulk)
+//	    → in.go (frames to streams) → receive.go (what is unread) → Stream
 //
-// Only this package knows yamux.
+// What is where:
+//
+//	open.go      the first bytes of a stream: open header and answer
+//	window.go    how far a sender may be ahead, and how that grows with the path
+//	memory.go    the bound on what is unread, and who pays when it is reached
+//	reset.go     how a reset crosses the carrier, after every byte
+//	liveness.go  signs of life, and the round trip
+//	control.go   the first stream of a session: JSON lines
 package mux

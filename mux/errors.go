@@ -16,6 +16,9 @@ var (
 	// ErrSessionLost: the session under the stream ended before the stream
 	// did. What a reader got so far is not the whole.
 	ErrSessionLost = errors.New("mux: session lost")
+	// ErrMemory: the stream's reader was the slowest when the memory for unread
+	// bytes was used up.
+	ErrMemory = errors.New("mux: stream reset for the memory it held")
 	// ErrRetired: Open on a session after Retire.
 	ErrRetired = errors.New("mux: session takes no more streams")
 	// ErrProtocol: the peer does not speak this protocol, or breaks it.

@@ -1,52 +1,119 @@
 package mux
 
 import (
+	"fmt"
 	"io"
+
+	"go.uber.org/zap"
 )
 
-// in hands the received bytes on to yamux, and shows each frame's header to the
-// session first, which may change it (see Session.received).
-type in struct {
-	src      io.Reader
-	received func(h *frameHeader) error
-	heard    func() // any byte counts as a sign of life
-
-	header     frameHeader
-	headerLeft int    // bytes of header that were not handed on yet
-	bodyLeft   uint32 // bytes of the frame's body still to come
+// read is the body of the reader goroutine: it takes frames from the connection
+// until that ends, and returns why.
+func (s *Session) read() error {
+	var h frameHeader
+	for {
+		if _, err := io.ReadFull(s.tls, h[:]); err != nil {
+			return readCause(err)
+		}
+		s.life.heard()
+		if err := s.received(&h); err != nil {
+			return err
+		}
+	}
 }
 
-func (r *in) Read(p []byte) (int, error) {
-	if r.headerLeft == 0 && r.bodyLeft > 0 {
-		if uint32(len(p)) > r.bodyLeft {
-			p = p[:r.bodyLeft]
-		}
-		n, err := r.src.Read(p)
-		r.bodyLeft -= uint32(n)
-		if n > 0 {
-			r.heard()
-		}
-		return n, err
+func (s *Session) received(h *frameHeader) error {
+	if h[0] != 0 {
+		return fmt.Errorf("%w: frame of version %d, expected 0", ErrProtocol, h[0])
 	}
-	if r.headerLeft == 0 {
-		if err := r.next(); err != nil {
-			return 0, err
-		}
+	switch h.frameType() {
+	case typeData, typeWindowUpdate:
+		return s.receivedFrame(h)
+	case typePing:
+		s.life.received(h)
+		return nil
+	case typeGoAway:
+		// Our Control says when to go; yamux sends this only before it gives up.
+		return fmt.Errorf("%w: the peer gives up (code %d)", ErrProtocol, h.length())
 	}
-	n := copy(p, r.header[headerSize-r.headerLeft:])
-	r.headerLeft -= n
-	return n, nil
+	return fmt.Errorf("%w: frame of type %d", ErrProtocol, h.frameType())
 }
 
-func (r *in) next() error {
-	if _, err := io.ReadFull(r.src, r.header[:]); err != nil {
-		return err
+// receivedFrame handles a frame of one stream.
+func (s *Session) receivedFrame(h *frameHeader) error {
+	flags := h.flags()
+	if flags&(flagRST|flagFIN) != 0 && (h.body() > 0 || flags&flagSYN != 0) {
+		return fmt.Errorf("%w: end of stream %d in a frame with its beginning or data", ErrProtocol, h.stream())
 	}
-	r.heard()
-	if err := r.received(&r.header); err != nil {
-		return err
+	if flags&flagSYN != 0 {
+		if err := s.opened(h.stream()); err != nil {
+			return err
+		}
 	}
-	r.headerLeft = headerSize
-	r.bodyLeft = r.header.body()
+	st := s.stream(h.stream())
+	switch {
+	case st == nil: // it ended here before the peer knew
+		return s.discard(h.body())
+	case h.frameType() == typeWindowUpdate:
+		st.addCredit(h.length())
+	case h.length() > 0:
+		if err := st.receive(int(h.length())); err != nil {
+			return err
+		}
+	}
+	switch {
+	case flags&flagRST != 0:
+		st.receivedReset()
+	case flags&flagFIN != 0:
+		return st.receivedFIN()
+	}
 	return nil
+}
+
+func (s *Session) discard(n uint32) error {
+	if n == 0 {
+		return nil
+	}
+	_, err := io.CopyN(io.Discard, s.tls, int64(n))
+	s.life.heard()
+	return readCause(err)
+}
+
+// opened registers a stream that the peer opens. Only clients open any, in odd
+// numbers (yamux's spec.md, "StreamID Field"), each of them once.
+func (s *Session) opened(id uint32) error {
+	switch {
+	case s.isClient:
+		return fmt.Errorf("%w: the provider opened stream %d", ErrProtocol, id)
+	case id%2 == 0:
+		return fmt.Errorf("%w: the client opened stream %d, a number of ours", ErrProtocol, id)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.cause != nil:
+		return nil
+	case s.streams[id] != nil:
+		return fmt.Errorf("%w: the client opened stream %d twice", ErrProtocol, id)
+	case len(s.streams) > s.maxStreams:
+		s.log.Warn("client opened too many streams, resetting the newest", zap.Int("limit", s.maxStreams))
+		_ = s.out.control(nil, makeHeader(typeWindowUpdate, flagRST, id, 0)) // fails when the session has ended
+		return nil
+	}
+	st := newStream(s, id)
+	st.first = flagACK
+	s.streams[id] = st
+	s.accepts = append(s.accepts, st)
+	s.acceptable.Signal()
+	return nil
+}
+
+func readCause(err error) error {
+	switch err {
+	case nil:
+		return nil
+	case io.EOF, io.ErrUnexpectedEOF:
+		return fmt.Errorf("%w: the other ambassador closed the connection", ErrSessionLost)
+	}
+	return fmt.Errorf("%w: %w", ErrSessionLost, err)
 }

@@ -6,40 +6,86 @@ import (
 	"testing"
 )
 
-// TestLastBytesAreSentBesideControlFrames: a reader frees window, or a stream is
-// accepted, in the second in which Close sends what was written.
-func TestLastBytesAreSentBesideControlFrames(t *testing.T) {
-	var sent bytes.Buffer
-	sending, goOn, bye := make(chan struct{}, 2), make(chan struct{}), false
-	o := newOut(
-		func(b []byte) error {
-			sending <- struct{}{}
-			<-goOn
-			sent.Write(b)
-			return nil
-		},
-		func() { bye = true },
-		func(*frameHeader) bool { return true },
-	)
-	flushed := make(chan error, 1)
-	go func() { flushed <- o.flush() }()
+// held is an out whose writes wait for the test.
+type held struct {
+	*out
+	sending chan struct{} // a write has begun
+	goOn    chan struct{} // lets it, once closed, and all that follow go on
+	sent    bytes.Buffer
+	bye     bool
+	flushed chan error
+}
+
+func newHeld() *held {
+	h := &held{sending: make(chan struct{}, 8), goOn: make(chan struct{}), flushed: make(chan error, 1)}
+	h.out = newOut(func(urgent, bulk []byte) error {
+		h.sending <- struct{}{}
+		<-h.goOn
+		h.sent.Write(urgent)
+		h.sent.Write(bulk)
+		return nil
+	}, func() { h.bye = true })
+	go func() { h.flushed <- h.flush() }()
+	return h
+}
+
+func TestWhatWasGatheredIsSentBeforeTheGoodbye(t *testing.T) {
+	h := newHeld()
 	first, last, late := makeHeader(typePing, flagSYN, 0, 1), makeHeader(typePing, flagSYN, 0, 2), makeHeader(typeWindowUpdate, 0, 3, 9)
-	o.inject(first)
-	<-sending
-	o.inject(last) // gathers behind the first
-	o.finishUp()
-	if _, err := o.Write(late[:]); err != nil { // an error would have yamux cut the connection
+	h.control(nil, first)
+	<-h.sending
+	h.control(nil, last) // gathers behind the first
+	h.finishUp()
+	if err := h.control(nil, late); !errors.Is(err, ErrSessionLost) {
 		t.Errorf("control frame of a closing session: %v", err)
 	}
-	close(goOn)
-	if err := <-flushed; err != nil {
+	close(h.goOn)
+	if err := <-h.flushed; err != nil {
 		t.Fatal(err)
 	}
-	if want := append(first[:], last[:]...); !bytes.Equal(sent.Bytes(), want) || !bye {
-		t.Fatalf("sent %x, goodbye %v; want %x and a goodbye", sent.Bytes(), bye, want)
+	if want := append(first[:], last[:]...); !bytes.Equal(h.sent.Bytes(), want) || !h.bye {
+		t.Fatalf("sent %x, goodbye %v; want %x and a goodbye", h.sent.Bytes(), h.bye, want)
 	}
-	if _, err := o.Write(late[:]); !errors.Is(err, ErrSessionLost) {
-		t.Fatalf("after the end: %v", err)
+}
+
+// order is the streams whose data frames stand in b.
+func order(b []byte) (ids []uint32) {
+	for len(b) > 0 {
+		h := (*frameHeader)(b)
+		ids = append(ids, h.stream())
+		b = b[headerSize+h.body():]
+	}
+	return ids
+}
+
+func TestSmallWritesOvertakeBulkButNeverTheirOwnStream(t *testing.T) {
+	h := newHeld()
+	s := &Session{out: h.out, life: newLiveness(nil, 0, 0)}
+	bulk, small := newStream(s, 1), newStream(s, 3)
+	h.control(nil, makeHeader(typePing, flagSYN, 0, 1))
+	<-h.sending // everything below gathers
+	for _, w := range []struct {
+		st *Stream
+		n  int
+	}{{bulk, maxFrame}, {small, 10}, {bulk, 10}, {small, 20}} {
+		if err := h.data(w.st, 0, nil, make([]byte, w.n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.control(bulk, makeHeader(typeWindowUpdate, flagFIN, 1, 0))
+	h.control(small, makeHeader(typeWindowUpdate, flagFIN, 3, 0))
+	close(h.goOn)
+	h.finishUp()
+	<-h.flushed
+	got := order(h.sent.Bytes())
+	want := []uint32{0, 3, 3, 3, 1, 1, 1}
+	if len(got) != len(want) {
+		t.Fatalf("%v, want %v", got, want)
+	}
+	for i := range want {
+		if got[i] != want[i] {
+			t.Fatalf("%v, want %v", got, want)
+		}
 	}
 }
 

@@ -5,12 +5,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"sync"
 	"time"
 
-	"github.com/hashicorp/yamux"
 	"go.uber.org/zap"
 )
 
@@ -25,24 +23,25 @@ type Options struct {
 	// DeadAfter is the silence after which the session is given up, and the
 	// longest that one batch may take to be written. If zero, 30 s.
 	DeadAfter time.Duration
-	// Window is the number of bytes that a stream's sender may be ahead of its
-	// reader on this side. If zero, 1 MiB; less than 256 KiB, yamux's minimum,
-	// means that.
-	Window uint32
+	// MaxStreams is the number of streams that the peer may have open. One more
+	// is reset. If zero, 16384.
+	MaxStreams int
+	// SessionMemory bounds the bytes that the session's streams hold unread.
+	// Over it the slowest stream is reset with ErrMemory. If zero, 64 MiB.
+	SessionMemory int64
+	// Memory bounds the same for several sessions together. If nil, the session
+	// has one of its own.
+	Memory *Memory
 	// Logger gets the session's debug lines. If nil, none are written.
 	Logger *zap.Logger
 }
 
 // Defaults of Options.
 const (
-	defaultPingAfter = 15 * time.Second
-	defaultDeadAfter = 30 * time.Second
-	defaultWindow    = 1 << 20
+	defaultPingAfter  = 15 * time.Second
+	defaultDeadAfter  = 30 * time.Second
+	defaultMaxStreams = 16384
 )
-
-// acceptBacklog is how many streams a peer may open before the first of them is
-// accepted. yamux allocates 8 bytes for each in every session.
-const acceptBacklog = 1024
 
 // closeWithin bounds the last words of a session that is closed in order: what
 // is gathered is written, and TLS says goodbye.
@@ -55,10 +54,15 @@ func (o Options) withDefaults() Options {
 	if o.DeadAfter == 0 {
 		o.DeadAfter = defaultDeadAfter
 	}
-	if o.Window == 0 {
-		o.Window = defaultWindow
+	if o.MaxStreams == 0 {
+		o.MaxStreams = defaultMaxStreams
 	}
-	o.Window = max(o.Window, initialWindow)
+	if o.SessionMemory == 0 {
+		o.SessionMemory = defaultSessionMemory
+	}
+	if o.Memory == nil {
+		o.Memory = new(Memory)
+	}
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
 	}
@@ -68,22 +72,25 @@ func (o Options) withDefaults() Options {
 // Session is one authenticated connection between a client and a provider.
 // All methods may be called by several goroutines at once.
 type Session struct {
-	y        *yamux.Session
 	tls      *tls.Conn
 	wire     *wire
 	out      *out
 	life     *liveness
+	memory   memory
 	control  *Control
 	isClient bool
 	log      *zap.Logger
 
-	mu      sync.Mutex
-	streams map[uint32]*Stream // every stream that either side may still send frames for
-	opening int                // calls of Open under way
-	retired chan struct{}      // nil until Retire; closed when no stream is left
-	cause   error              // why the session ended; nil while it lives
-	done    chan struct{}      // closed when it ends
-	flusher sync.WaitGroup
+	mu         sync.Mutex
+	maxStreams int
+	nextID     uint32
+	streams    map[uint32]*Stream // every stream that a frame may still concern
+	accepts    []*Stream          // opened by the peer, not accepted yet
+	acceptable sync.Cond
+	retired    chan struct{} // nil until Retire; closed when no stream is left
+	cause      error         // why the session ended; nil while it lives
+	done       chan struct{} // closed when it ends
+	loops      sync.WaitGroup
 }
 
 // Client does the client's side of the TLS handshake on a dialled connection
@@ -130,7 +137,15 @@ func secure(ctx context.Context, conn net.Conn, config *tls.Config, o Options, i
 		log:      o.Logger,
 		streams:  make(map[uint32]*Stream),
 		done:     make(chan struct{}),
+		nextID:   2,
+
+		maxStreams: o.MaxStreams,
 	}
+	if isClient {
+		s.nextID = 1
+	}
+	s.acceptable.L = &s.mu
+	s.memory.s, s.memory.limit, s.memory.shared = s, o.SessionMemory, o.Memory
 	if isClient {
 		s.tls = tls.Client(s.wire, config)
 	} else {
@@ -146,80 +161,37 @@ func secure(ctx context.Context, conn net.Conn, config *tls.Config, o Options, i
 	return s, nil
 }
 
-// carry starts yamux on the secured connection and sets up the control stream.
+// carry starts the session's goroutines and sets up the control stream.
 func (s *Session) carry(ctx context.Context, o Options) error {
 	s.wire.cork()
-	s.out = newOut(s.sendBatch(o.DeadAfter), s.goodbye, s.track)
+	s.out = newOut(s.sendBatch(o.DeadAfter), s.goodbye)
 	s.life = newLiveness(s, o.PingAfter, o.DeadAfter)
-	carrier := &carrier{s: s, in: in{src: s.tls, received: s.received, heard: s.life.heard}}
-	config := &yamux.Config{
-		AcceptBacklog:          acceptBacklog,
-		KeepAliveInterval:      o.DeadAfter, // checked even though keepalive is off
-		ConnectionWriteTimeout: o.DeadAfter,
-		MaxStreamWindowSize:    o.Window,
-		LogOutput:              io.Discard, // its causes reach us as errors
-	}
-	s.flusher.Go(func() {
+	s.loops.Go(func() {
 		if err := s.out.flush(); err != nil {
-			s.fail(fmt.Errorf("writing to %v: %w", s.RemoteAddr(), err))
+			s.writeFailed(err)
 		}
 	})
-	var err error
-	if s.isClient {
-		s.y, err = yamux.Client(carrier, config)
-	} else {
-		s.y, err = yamux.Server(carrier, config)
-	}
-	if err != nil {
-		return err
-	}
+	s.loops.Go(func() { s.fail(s.read()) })
 	s.life.start()
 	return s.openControl(ctx)
 }
 
 // sendBatch encrypts a batch and hands it to the kernel.
-func (s *Session) sendBatch(within time.Duration) func([]byte) error {
-	return func(b []byte) error {
+func (s *Session) sendBatch(within time.Duration) func(urgent, bulk []byte) error {
+	return func(urgent, bulk []byte) error {
 		if err := s.wire.SetWriteDeadline(time.Now().Add(within)); err != nil {
 			return err
 		}
-		if _, err := s.tls.Write(b); err != nil {
-			return err
+		for _, b := range [][]byte{urgent, bulk} {
+			if len(b) == 0 {
+				continue
+			}
+			if _, err := s.tls.Write(b); err != nil {
+				return err
+			}
 		}
 		return s.wire.flush()
 	}
-}
-
-// carrier is the connection that yamux sees.
-type carrier struct {
-	s *Session
-	in
-}
-
-func (c *carrier) Write(p []byte) (int, error) { return c.s.out.Write(p) }
-
-// Read ends the session with the reason that yamux would not pass on.
-func (c *carrier) Read(p []byte) (int, error) {
-	n, err := c.in.Read(p)
-	if err != nil {
-		c.s.died(readCause(err))
-	}
-	return n, err
-}
-
-func readCause(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("%w: the other ambassador closed the connection", ErrSessionLost)
-	}
-	return fmt.Errorf("%w: %w", ErrSessionLost, err)
-}
-
-// Close is called by yamux however the session ends.
-func (c *carrier) Close() error {
-	c.s.died(ErrSessionLost)
-	c.s.cut()
-	<-c.s.out.done
-	return nil
 }
 
 // died marks the session as ended, once, and aborts its streams.
@@ -232,19 +204,31 @@ func (s *Session) died(cause error) {
 	s.cause = cause
 	streams := s.streams
 	s.streams = nil
+	s.acceptable.Broadcast()
 	close(s.done)
+	lost := s.lostLocked()
 	s.mu.Unlock()
 	s.life.stop()
 	for _, st := range streams {
-		st.abort(s.lost())
+		st.abort(lost)
 	}
 }
 
 // fail ends a session from within one of its own goroutines: it cuts the
-// connection, and yamux's loops and the flusher end by that.
+// connection, and the reader and the flusher end by that.
 func (s *Session) fail(cause error) {
-	s.died(fmt.Errorf("%w: %w", ErrSessionLost, cause))
+	if !errors.Is(cause, ErrSessionLost) {
+		cause = fmt.Errorf("%w: %w", ErrSessionLost, cause)
+	}
+	s.died(cause)
 	s.cut()
+}
+
+// writeFailed ends the session, but lets the reader take what the peer had sent
+// before: it comes to the connection's end by itself, or is stopped.
+func (s *Session) writeFailed(err error) {
+	_ = s.wire.SetReadDeadline(time.Now().Add(closeWithin)) // fails on a closed connection
+	s.log.Debug("writing to the session failed", zap.Error(err))
 }
 
 // cut closes the connection without waiting for anybody.
@@ -259,10 +243,7 @@ func (s *Session) cut() {
 func (s *Session) end(cause error) {
 	s.died(cause)
 	s.cut()
-	if s.y != nil {
-		_ = s.y.Close() // always nil; waits for yamux's loops
-	}
-	s.flusher.Wait()
+	s.loops.Wait()
 }
 
 // Close ends the session and waits for its goroutines. What was written to
@@ -298,11 +279,23 @@ func (s *Session) Err() error {
 
 // lost is what a stream of an ended session fails with.
 func (s *Session) lost() error {
-	err := s.Err()
-	if err == nil || errors.Is(err, ErrSessionLost) {
-		return err
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lostLocked()
+}
+
+func (s *Session) lostLocked() error {
+	if s.cause == nil || errors.Is(s.cause, ErrSessionLost) {
+		return s.cause
 	}
-	return fmt.Errorf("%w: %w", ErrSessionLost, err)
+	return fmt.Errorf("%w: %w", ErrSessionLost, s.cause)
+}
+
+// stream is the stream of a number, nil if there is none.
+func (s *Session) stream(id uint32) *Stream {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.streams[id]
 }
 
 // Retire makes the session take no more streams from this side, and returns a
@@ -321,7 +314,7 @@ func (s *Session) Retire() <-chan struct{} {
 // retireLocked tells Retire's caller when nothing but the control stream is
 // left.
 func (s *Session) retireLocked() {
-	if s.retired == nil || s.opening > 0 || len(s.streams) > 1 {
+	if s.retired == nil || len(s.streams) > 1 {
 		return
 	}
 	select {
@@ -329,24 +322,6 @@ func (s *Session) retireLocked() {
 	default:
 		close(s.retired)
 	}
-}
-
-// beginOpen counts a call of Open, so that Retire does not overlook it.
-func (s *Session) beginOpen() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.retired != nil {
-		return ErrRetired
-	}
-	s.opening++
-	return nil
-}
-
-func (s *Session) endOpen() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.opening--
-	s.retireLocked()
 }
 
 // Streams is the number of open streams, the control stream not counted.

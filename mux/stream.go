@@ -8,13 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/hashicorp/yamux"
 )
-
-// initialWindow is what a yamux stream may send before the first window update,
-// in bytes (spec.md, "Flow Control").
-const initialWindow = 256 << 10
 
 // Stream is one forwarded connection in a session. It is a net.Conn with half
 // close and reset. One goroutine may read while another writes; Reset, Close
@@ -22,32 +16,37 @@ const initialWindow = 256 << 10
 type Stream struct {
 	s  *Session
 	id uint32
-	y  *yamux.Stream // nil until opened or accepted
+	in inbox
+
+	opened int64 // when: nanoseconds since the session's epoch
 
 	readMu      sync.Mutex
 	wantsStatus bool  // a client's stream whose answer has not been read
 	statusErr   error // how it was refused
 
-	writeMu sync.Mutex
-	prefix  []byte // goes before the first byte written: the provider's answer
-
+	writeMu  sync.Mutex
+	prefix   []byte // goes before the first byte written: open header or answer
 	progress atomic.Int64
 	creditCh chan struct{} // wakes a writer: window, cut or deadline
+	bulkTurn uint64        // out.mu guards it: the turn of bulk that has frames of ours
 
 	mu            sync.Mutex
-	credit        int64 // bytes that we may send
+	first         uint16 // flags for the first frame: SYN or ACK
+	credit        int64  // bytes that we may send
 	sentFIN       bool
 	gotFIN        bool // every byte of the peer has been received, if not read
 	sentRST       bool // no frame of this stream may follow
-	gotRST        bool
-	abortErr      error // why the stream was cut: ErrReset or ErrSessionLost
+	abortErr      error
 	onAbort       []func(error)
 	writeDeadline time.Time
 	closed        bool // our own Reset or Close
 }
 
 func newStream(s *Session, id uint32) *Stream {
-	return &Stream{s: s, id: id, credit: initialWindow, creditCh: make(chan struct{}, 1)}
+	return &Stream{
+		s: s, id: id, opened: s.life.now(), credit: initialWindow, creditCh: make(chan struct{}, 1),
+		in: inbox{window: newWindow(), wake: make(chan struct{}, 1)},
+	}
 }
 
 // ID is the stream's number in its session.
@@ -57,9 +56,9 @@ func (st *Stream) ID() uint32 { return st.id }
 func (st *Stream) Session() *Session { return st.s }
 
 // Read reads what the other end sent. io.EOF means that the other end finished
-// and every byte was read. ErrReset and ErrSessionLost mean that it did not
-// finish; what had arrived before was read first. A client's first Read gives a
-// *RefusedError if the provider refused.
+// and every byte was read. ErrReset, ErrSessionLost and ErrMemory mean that it
+// did not finish; what had arrived before was read first. A client's first Read
+// gives a *RefusedError if the provider refused.
 func (st *Stream) Read(b []byte) (int, error) {
 	if err := st.answered(); err != nil {
 		return 0, err
@@ -67,11 +66,21 @@ func (st *Stream) Read(b []byte) (int, error) {
 	return st.read(b)
 }
 
-// WaitReadable blocks until a Read would not: there are bytes, or an end. It
-// lets a reader hold no buffer while it waits.
-func (st *Stream) WaitReadable() error {
-	_, err := st.Read(nil)
-	return err
+// WaitReadable blocks until a Read would not: there are bytes, or an end, which
+// it returns. A reader thus holds no buffer while it waits.
+func (st *Stream) WaitReadable() error { return st.WaitReadableOr(nil) }
+
+// WaitReadableOr is WaitReadable with a shortcut: small messages that arrive
+// meanwhile are handed to push, which returns how many bytes it took. Push runs
+// on the session's own goroutine: it must not block, nor touch the stream.
+func (st *Stream) WaitReadableOr(push func([]byte) int) error {
+	if err := st.answered(); err != nil {
+		return err
+	}
+	if err := st.in.wait(push); err != nil {
+		return st.readError(err)
+	}
+	return nil
 }
 
 // answered reads the provider's answer, once.
@@ -95,7 +104,9 @@ func (st *Stream) answered() error {
 // stream has ended: whoever copied it may have seen its reset first.
 func (st *Stream) Refusal() *RefusedError {
 	var refused *RefusedError
-	errors.As(st.answered(), &refused)
+	st.readMu.Lock()
+	defer st.readMu.Unlock()
+	errors.As(st.statusErr, &refused)
 	return refused
 }
 
@@ -104,72 +115,91 @@ type readerFunc func([]byte) (int, error)
 func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
 
 func (st *Stream) read(b []byte) (int, error) {
-	n, err := st.y.Read(b)
-	if n > 0 || err == nil {
-		return n, nil
+	for {
+		if len(b) > 0 {
+			if n := st.copyOut(b); n > 0 {
+				return n, nil
+			}
+		}
+		if err := st.in.wait(nil); err != nil {
+			return 0, st.readError(err)
+		}
+		if len(b) == 0 {
+			return 0, nil
+		}
 	}
-	return 0, st.readError(err)
 }
 
-// readError turns yamux's error into the truth: yamux gives a clean EOF when
-// the session dies, and knows nothing of resets that received turned into ends.
+// readError says what the end of the inbox means.
 func (st *Stream) readError(err error) error {
+	if err != io.EOF {
+		return err
+	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	switch {
 	case st.closed:
 		return ErrClosed
-	case st.gotFIN && err == io.EOF:
+	case st.gotFIN:
 		return io.EOF
-	case st.abortErr != nil:
-		return st.abortErr
-	case errors.Is(err, yamux.ErrTimeout):
-		return os.ErrDeadlineExceeded
 	}
-	if lost := st.s.lost(); lost != nil {
-		return lost
-	}
-	return err
+	return st.abortErr
 }
 
-// Write sends b in frames as the peer's window allows. It fails with ErrReset or
-// ErrSessionLost when the stream was cut; bytes counted as written may then be
-// lost.
+// readable says whether somebody may still read.
+func (st *Stream) readable() bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.abortErr == nil && !st.closed
+}
+
+// Write sends b in frames as the peer's window allows. It fails with ErrReset,
+// ErrSessionLost or ErrMemory when the stream was cut; bytes counted as written
+// may then be lost.
 func (st *Stream) Write(b []byte) (int, error) {
 	st.writeMu.Lock()
 	defer st.writeMu.Unlock()
 	written := 0
 	for written < len(b) {
-		n, err := st.spend(len(st.prefix) + min(len(b)-written, maxFrame))
+		n, err := st.send(b[written:min(len(b), written+maxFrame)])
+		written += n
 		if err != nil {
 			return written, err
 		}
-		n -= len(st.prefix)
-		if err := st.s.out.data(st, st.prefix, b[written:written+n]); err != nil {
-			return written, st.writeError(err)
-		}
-		st.prefix = nil
-		written += n
-		st.progress.Add(int64(n))
 	}
 	return written, nil
+}
+
+// send sends one frame: the prefix, if there is one, and as much of b as the
+// window allows. writeMu is held.
+func (st *Stream) send(b []byte) (int, error) {
+	if len(st.prefix) == 0 && len(b) == 0 {
+		return 0, nil
+	}
+	n, err := st.spend(len(st.prefix) + len(b))
+	if err != nil {
+		return 0, err
+	}
+	n -= len(st.prefix)
+	if err := st.s.out.data(st, st.firstFlags(), st.prefix, b[:n]); err != nil {
+		return 0, st.writeError(err)
+	}
+	st.prefix = nil
+	st.progress.Add(int64(n))
+	return n, nil
 }
 
 // Progress is the number of bytes that the peer's window has taken so far. It
 // grows in the middle of a Write too.
 func (st *Stream) Progress() int64 { return st.progress.Load() }
 
-// sendPrefix sends the bytes that wait for a first write. writeMu is held.
-func (st *Stream) sendPrefix() error {
-	if len(st.prefix) == 0 {
-		return nil
-	}
-	if _, err := st.spend(len(st.prefix)); err != nil {
-		return err
-	}
-	prefix := st.prefix
-	st.prefix = nil
-	return st.writeError(st.s.out.data(st, prefix, nil))
+// firstFlags are SYN or ACK for the first frame that is sent, then none.
+func (st *Stream) firstFlags() uint16 {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	f := st.first
+	st.first = 0
+	return f
 }
 
 // spend takes up to want bytes of the peer's window, and waits while there is
@@ -190,25 +220,21 @@ func (st *Stream) spend(want int) (int, error) {
 		}
 		deadline := st.writeDeadline
 		st.mu.Unlock()
-		if err := st.awaitCredit(deadline); err != nil {
-			return 0, err
+		if !deadline.IsZero() && !time.Now().Before(deadline) {
+			return 0, os.ErrDeadlineExceeded
 		}
+		await(st.creditCh, deadline)
 	}
 }
 
-func (st *Stream) awaitCredit(deadline time.Time) error {
-	var expired <-chan time.Time
-	if !deadline.IsZero() {
-		timer := time.NewTimer(time.Until(deadline))
-		defer timer.Stop()
-		expired = timer.C
+func (st *Stream) addCredit(n uint32) {
+	if n == 0 {
+		return
 	}
-	select {
-	case <-st.creditCh:
-		return nil
-	case <-expired:
-		return os.ErrDeadlineExceeded
-	}
+	st.mu.Lock()
+	st.credit += int64(n)
+	st.mu.Unlock()
+	st.notifyWriter()
 }
 
 func (st *Stream) writableLocked() error {
@@ -232,9 +258,6 @@ func (st *Stream) cutError() error {
 
 // writeError puts the session's end before what it made of a write.
 func (st *Stream) writeError(err error) error {
-	if err == nil {
-		return nil
-	}
 	if lost := st.s.lost(); lost != nil {
 		return lost
 	}
@@ -246,13 +269,25 @@ func (st *Stream) writeError(err error) error {
 func (st *Stream) CloseWrite() error {
 	st.writeMu.Lock()
 	defer st.writeMu.Unlock()
-	if err := st.sendPrefix(); err != nil {
+	if _, err := st.send(nil); err != nil { // an answer that nothing followed
 		return err
 	}
-	if err := st.cutError(); err != nil {
+	flags := flagFIN | st.firstFlags()
+	st.mu.Lock()
+	err := st.writableLocked()
+	st.sentFIN = st.sentFIN || err == nil
+	over := st.gotFIN
+	st.mu.Unlock()
+	if err != nil {
 		return err
 	}
-	return st.y.Close() // yamux's Close is the half close
+	if err := st.s.out.controlNow(st, makeHeader(typeWindowUpdate, flags, st.id, 0)); err != nil {
+		return st.writeError(err)
+	}
+	if over {
+		st.s.forget(st)
+	}
+	return nil
 }
 
 // Close ends both directions. If the peer has not finished it sees a reset after
@@ -264,7 +299,9 @@ func (st *Stream) Close() error {
 	st.mu.Unlock()
 	if !finished {
 		st.Reset("closed before the other end had finished")
+		return nil
 	}
+	st.drop()
 	return nil
 }
 
@@ -275,14 +312,20 @@ func (st *Stream) SetDeadline(t time.Time) error {
 
 // SetReadDeadline bounds Read: after it, os.ErrDeadlineExceeded. The zero time
 // means none.
-func (st *Stream) SetReadDeadline(t time.Time) error { return st.y.SetReadDeadline(t) }
+func (st *Stream) SetReadDeadline(t time.Time) error {
+	st.in.mu.Lock()
+	st.in.deadline = t
+	st.in.mu.Unlock()
+	st.in.notify()
+	return nil
+}
 
 // SetWriteDeadline bounds the wait for the peer's window in Write.
 func (st *Stream) SetWriteDeadline(t time.Time) error {
 	st.mu.Lock()
 	st.writeDeadline = t
 	st.mu.Unlock()
-	st.wakeWriter()
+	st.notifyWriter()
 	return nil
 }
 
@@ -292,7 +335,13 @@ func (st *Stream) LocalAddr() net.Addr { return st.s.LocalAddr() }
 // RemoteAddr is the session's remote address.
 func (st *Stream) RemoteAddr() net.Addr { return st.s.RemoteAddr() }
 
+// wakeWriter wakes a writer that waits for the window or for room.
 func (st *Stream) wakeWriter() {
+	st.notifyWriter()
+	st.s.out.wake()
+}
+
+func (st *Stream) notifyWriter() {
 	select {
 	case st.creditCh <- struct{}{}:
 	default:

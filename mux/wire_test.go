@@ -41,7 +41,7 @@ func TestWireTakesRecordsOfTheReader(t *testing.T) {
 }
 
 func TestCloseSaysGoodbye(t *testing.T) {
-	s, peer := rawPeer(t, false, nil)
+	s, peer := rawPeer(t, false)
 	var accepted frameHeader // the control stream's, and nothing else is sent
 	if _, err := io.ReadFull(peer, accepted[:]); err != nil {
 		t.Fatal(err)

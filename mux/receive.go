@@ -1,0 +1,199 @@
+package mux
+
+import (
+	"io"
+	"os"
+	"sync"
+	"time"
+)
+
+// inbox is what a stream has received and its reader has not taken yet. The
+// bytes lie in pooled chunks: a stream without unread bytes holds none.
+type inbox struct {
+	mu       sync.Mutex
+	chunks   []*chunk
+	held     int // bytes of the chunks' buffers
+	window   window
+	ended    bool // nothing more will come
+	dropped  bool // nobody will read
+	deadline time.Time
+	push     func([]byte) int // takes bytes while the reader waits; nil otherwise
+	wake     chan struct{}    // tells the reader: bytes, end or deadline
+}
+
+// receive takes a data frame's body from the connection. An error ends the
+// session.
+func (st *Stream) receive(n int) error {
+	if err := st.in.take(n); err != nil {
+		return err
+	}
+	for n > 0 {
+		c := takeChunk(min(n, largeChunk))
+		m := min(n, c.size())
+		if _, err := io.ReadFull(st.s.tls, c.whole[:m]); err != nil {
+			c.free()
+			return readCause(err)
+		}
+		st.s.life.heard()
+		c.end = m
+		st.received(c)
+		n -= m
+	}
+	return nil
+}
+
+func (in *inbox) take(n int) error {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.window.take(n)
+}
+
+// received hands a chunk to a reader that waits, or keeps it for later. It
+// takes the chunk over.
+func (st *Stream) received(c *chunk) {
+	in := &st.in
+	var rest uint32
+	in.mu.Lock()
+	if in.dropped {
+		in.mu.Unlock()
+		c.free()
+		return
+	}
+	// A small message goes to its destination right here: the reader's goroutine
+	// need not be woken. Bulk is left to it, so that cores can share the work.
+	if in.push != nil && len(in.chunks) == 0 && c.size() == smallChunk {
+		taken := in.push(c.unread())
+		c.start += taken
+		grant := in.window.read(taken, st.s)
+		if c.start == c.end {
+			in.mu.Unlock()
+			c.free()
+			st.grant(grant)
+			return
+		}
+		rest = grant
+	}
+	added := in.keep(c)
+	in.mu.Unlock()
+	in.notify()
+	st.s.memory.hold(st, added)
+	st.grant(rest)
+}
+
+// keep adds a chunk, or its bytes to the last one if they fit there: many small
+// frames do not hold a buffer each. It returns the bytes of buffers added.
+func (in *inbox) keep(c *chunk) (added int) {
+	if k := len(in.chunks); k > 0 && c.size() == smallChunk && in.chunks[k-1].space() >= c.end-c.start {
+		in.chunks[k-1].add(c.unread())
+		c.free()
+		return 0
+	}
+	in.chunks = append(in.chunks, c)
+	in.held += c.size()
+	return c.size()
+}
+
+func (in *inbox) notify() {
+	select {
+	case in.wake <- struct{}{}:
+	default:
+	}
+}
+
+// wait returns nil when there are bytes, io.EOF at an end, or
+// os.ErrDeadlineExceeded. Meanwhile push, if not nil, takes what arrives.
+func (in *inbox) wait(push func([]byte) int) error {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for {
+		switch {
+		case len(in.chunks) > 0:
+			return nil
+		case in.ended:
+			return io.EOF
+		case !in.deadline.IsZero() && !time.Now().Before(in.deadline):
+			return os.ErrDeadlineExceeded
+		}
+		deadline := in.deadline
+		in.push = push
+		in.mu.Unlock()
+		await(in.wake, deadline)
+		in.mu.Lock()
+		in.push = nil
+	}
+}
+
+// await waits for a word or a time, if that is not zero.
+func await(word <-chan struct{}, deadline time.Time) {
+	if deadline.IsZero() {
+		<-word
+		return
+	}
+	timer := time.NewTimer(time.Until(deadline))
+	defer timer.Stop()
+	select {
+	case <-word:
+	case <-timer.C:
+	}
+}
+
+// copyOut moves unread bytes into b.
+func (st *Stream) copyOut(b []byte) int {
+	in := &st.in
+	in.mu.Lock()
+	n, freed := 0, 0
+	for n < len(b) && len(in.chunks) > 0 {
+		c := in.chunks[0]
+		m := copy(b[n:], c.unread())
+		n, c.start = n+m, c.start+m
+		if c.start == c.end {
+			freed += c.size()
+			in.chunks[0] = nil
+			in.chunks = in.chunks[1:]
+			c.free()
+		}
+	}
+	if len(in.chunks) == 0 {
+		in.chunks = nil
+	}
+	in.held -= freed
+	grant := in.window.read(n, st.s)
+	in.mu.Unlock()
+	st.s.memory.release(freed)
+	st.grant(grant)
+	return n
+}
+
+// end says that nothing more will come.
+func (in *inbox) end() {
+	in.mu.Lock()
+	in.ended = true
+	in.mu.Unlock()
+	in.notify()
+}
+
+// drop throws away what is unread and what may still come.
+func (st *Stream) drop() {
+	in := &st.in
+	in.mu.Lock()
+	in.ended, in.dropped = true, true
+	freed := in.held
+	for _, c := range in.chunks {
+		c.free()
+	}
+	in.chunks, in.held = nil, 0
+	extra := in.window.close()
+	in.mu.Unlock()
+	in.notify()
+	st.s.memory.release(freed)
+	st.s.memory.shrink(extra)
+}
+
+// grant lets the peer send more.
+func (st *Stream) grant(n uint32) {
+	if n == 0 || !st.readable() {
+		return
+	}
+	// It fails when the session has ended, which the next read tells.
+	_ = st.s.out.control(nil, makeHeader(typeWindowUpdate, st.firstFlags(), st.id, n))
+}
