@@ -65,7 +65,6 @@ var onlyImporter = map[string]string{
 var shipped = []string{
 	"ambassador",
 	"github.com/cenkalti/backoff/v5",
-	"github.com/hashicorp/yamux",
 	"github.com/inconshreveable/mousetrap", // cobra's, on Windows
 	"github.com/spf13/cobra",
 	"github.com/spf13/pflag",

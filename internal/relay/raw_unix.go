@@ -109,3 +109,13 @@ func readRetry(fd int, b []byte) (int, error) {
 		}
 	}
 }
+
+// tryWrite writes as much of b as the kernel takes at once. What it does not
+// take, for whatever reason, Write is to try: the error shows there.
+func (e *TCPEnd) tryWrite(b []byte) (n int) {
+	_ = e.raw.Write(func(fd uintptr) bool {
+		n, _ = unix.Write(int(fd), b)
+		return true
+	})
+	return max(n, 0)
+}

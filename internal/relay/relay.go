@@ -134,7 +134,7 @@ func (r *Relay) Abort(reason string) {
 // run copies until the end of one direction and sees to what follows from it.
 func (d *direction) run() {
 	from, to := d.r.ends[d.from], d.r.ends[d.from.other()]
-	src := newSource(from, to)
+	src := newSource(from, to, &d.bytes)
 	for {
 		if err := src.wait(); err == io.EOF {
 			d.finished()

@@ -1,5 +1,7 @@
 package relay
 
+import "sync/atomic"
+
 // source is the reading half of a direction. wait blocks until there is
 // something to move and holds no buffer meanwhile, where its end can do that;
 // its error is the source's, io.EOF at a clean end. move writes what wait found
@@ -9,16 +11,30 @@ type source interface {
 	move(to End) (int64, error)
 }
 
-func newSource(from, to End) source {
+func newSource(from, to End, moved *atomic.Int64) source {
 	if s := newRawSource(from, to); s != nil {
 		return s
 	}
 	s := &endSource{from: from}
 	s.readable, _ = from.(readable)
+	s.pusher, _ = from.(pusher)
+	if tcp, ok := to.(*TCPEnd); ok && s.pusher != nil {
+		s.push = func(b []byte) int {
+			n := tcp.tryWrite(b)
+			moved.Add(int64(n))
+			return n
+		}
+	}
 	return s
 }
 
 type readable interface{ WaitReadable() error }
+
+// pusher is an end that can hand small messages on while its reader waits. That
+// saves waking the reader, which for chatter costs more than the message.
+type pusher interface {
+	WaitReadableOr(push func([]byte) int) error
+}
 
 // chunk is what was read and not written yet.
 type chunk struct {
@@ -39,7 +55,9 @@ type endSource struct {
 	chunk
 	from     End
 	readable readable // nil: a small buffer is held while waiting
-	err      error    // came with the last bytes
+	pusher   pusher
+	push     func([]byte) int // nil: nothing is pushed
+	err      error            // came with the last bytes
 }
 
 func (s *endSource) wait() error {
@@ -47,7 +65,11 @@ func (s *endSource) wait() error {
 		return s.err
 	}
 	for {
-		if s.readable != nil {
+		if s.push != nil {
+			if err := s.pusher.WaitReadableOr(s.push); err != nil {
+				return err
+			}
+		} else if s.readable != nil {
 			if err := s.readable.WaitReadable(); err != nil {
 				return err
 			}

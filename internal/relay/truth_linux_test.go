@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -183,7 +184,7 @@ func TestResetTakenByAWriterIsNoEOF(t *testing.T) {
 		}
 	})
 	t.Run("relay's read", func(t *testing.T) {
-		if err := newSource(spent(t), nil).wait(); !errors.Is(err, syscall.ECONNRESET) {
+		if err := newSource(spent(t), nil, new(atomic.Int64)).wait(); !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("wait: %v; want ECONNRESET", err)
 		}
 	})
@@ -204,7 +205,7 @@ func TestOrderlyEndIsEOF(t *testing.T) {
 	wantEOF(t, peer)
 	peer.Close()
 	awaitEvent(t, c, unix.POLLHUP, soon) // closed both ways, and in order
-	if err := newSource(e, nil).wait(); err != io.EOF {
+	if err := newSource(e, nil, new(atomic.Int64)).wait(); err != io.EOF {
 		t.Errorf("wait: %v; want EOF", err)
 	}
 }
