@@ -215,6 +215,7 @@ func (c *Client) open(r *route, consumer *net.TCPConn, began time.Time) (*mux.St
 		if err != nil {
 			return nil, err
 		}
+		c.keeper.suspect(s)
 		dest, err := r.destination()
 		if err != nil {
 			return nil, err

@@ -38,11 +38,20 @@ type keeper struct {
 	changed chan struct{} // closed and replaced when live changes
 	trouble string        // why the last attempt failed, as it was logged
 
-	old sync.WaitGroup // sessions that drain
+	suspicious sync.Mutex    // held while a silent session is looked into
+	standby    chan *session // made while the live one was silent
+
+	old sync.WaitGroup // sessions that drain, and who looks into a silent one
+}
+
+// session is a session with what the provider grants on it.
+type session struct {
+	*mux.Session
+	links []mux.Offer
 }
 
 func newKeeper(c *Client) *keeper {
-	k := &keeper{c: c, pace: newPace(), changed: make(chan struct{})}
+	k := &keeper{c: c, pace: newPace(), changed: make(chan struct{}), standby: make(chan *session, 1)}
 	k.attempt = k.connect
 	return k
 }
@@ -92,18 +101,22 @@ func (k *keeper) drop(s *mux.Session) {
 // keep gets sessions until the client is closed. It returns ErrClosed then, or
 // an error that no further attempt can mend.
 func (k *keeper) keep() error {
+	defer k.closeStandby()
 	defer k.old.Wait()
 	first := true
+	var next *session
 	for {
-		s, links, err := k.attempt()
+		s, err := k.next(next)
 		if err == nil {
-			if err := k.c.apply(links, first); err != nil {
+			if err := k.c.apply(s.links, first); err != nil {
 				return errors.Join(err, s.Close())
 			}
 			first = false
-			k.connected(s)
+			k.connected(s.Session)
 			began := time.Now()
-			k.hold(s)
+			if next = k.hold(s.Session); next != nil {
+				continue
+			}
 			k.pace.ended(time.Since(began))
 		} else {
 			k.failed(err)
@@ -111,6 +124,34 @@ func (k *keeper) keep() error {
 		if !k.pace.pause(k.c.ctx) {
 			return ErrClosed
 		}
+	}
+}
+
+// next is the session made beside the last one, or else a new attempt.
+func (k *keeper) next(made *session) (*session, error) {
+	if made != nil {
+		return made, nil
+	}
+	select {
+	case made := <-k.standby:
+		if made.Err() == nil {
+			return made, nil
+		}
+		made.Close()
+	default:
+	}
+	s, links, err := k.attempt()
+	if err != nil {
+		return nil, err
+	}
+	return &session{s, links}, nil
+}
+
+func (k *keeper) closeStandby() {
+	select {
+	case made := <-k.standby:
+		made.Close()
+	default:
 	}
 }
 
@@ -157,20 +198,31 @@ func (k *keeper) greet(ctx context.Context, s *mux.Session) ([]mux.Offer, error)
 	return m.Links, nil
 }
 
-// hold uses a session until it ends or is to be drained. A drained session goes
-// on beside its successor until its last stream has ended.
-func (k *keeper) hold(s *mux.Session) {
+// hold uses a session until it ends, is to be drained, or another was made
+// beside it, which it returns. A session that is left goes on until its last
+// stream has ended.
+func (k *keeper) hold(s *mux.Session) (next *session) {
 	k.set(s)
 	stop := context.AfterFunc(k.c.ctx, func() { s.Close() })
-	err := k.follow(s)
-	k.drop(s)
-	if err != nil {
-		stop()
-		k.lost(cmp.Or(s.Err(), err))
-		s.Close()
-		return
+	followed := make(chan error, 1)
+	go func() { followed <- k.follow(s) }()
+	select {
+	case err := <-followed:
+		k.drop(s)
+		if err != nil {
+			stop()
+			k.lost(cmp.Or(s.Err(), err))
+			s.Close()
+			return nil
+		}
+		k.c.log.Info("provider is draining, moving to a new session", zap.Int("streams", s.Streams()))
+		followed <- nil // retire reads it again
+	case next = <-k.standby:
+		k.drop(s)
+		n := s.ResetUnheard("the session is silent")
+		k.c.log.Warn("session is silent, moving to a new one", zap.Duration("silence", s.Silence()),
+			zap.Int("streams", s.Streams()), zap.Int("streams_reset", n))
 	}
-	k.c.log.Info("provider is draining, moving to a new session", zap.Int("streams", s.Streams()))
 	k.old.Go(func() {
 		defer stop()
 		select {
@@ -178,7 +230,9 @@ func (k *keeper) hold(s *mux.Session) {
 		case <-s.Done():
 		}
 		s.Close()
+		<-followed
 	})
+	return next
 }
 
 // follow handles the provider's messages until the provider asks to leave the

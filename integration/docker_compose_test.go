@@ -84,6 +84,25 @@ func (c *composition) walk(t *testing.T) {
 		c.connect(t, client, "wan")
 		c.worksAgain(t, consumer)
 	})
+	t.Run("client-side-returns-with-another-address", func(t *testing.T) {
+		before := c.address(t, client, c.project+"_wan")
+		c.disconnect(t, client, "wan")
+		c.squat(t, c.project+"_wan", before)
+		c.fails(t, consumer)
+		c.connect(t, client, "wan")
+		c.worksAgain(t, consumer)
+	})
+	t.Run("provider-is-away-for-a-while", func(t *testing.T) {
+		// Nothing tells the client: what it sends is lost, and the kernel sends
+		// it again after ever longer pauses (RFC 6298, section 5.5). After such
+		// an outage the next one would come later than returnLimit.
+		c.disconnect(t, big, "wan")
+		for end := time.Now().Add(20 * time.Second); time.Now().Before(end); {
+			c.fails(t, consumer)
+		}
+		c.connect(t, big, "wan", "--alias", "big-server")
+		c.worksAgain(t, consumer)
+	})
 	t.Run("provider-leaves-and-returns-with-another-address", func(t *testing.T) {
 		before := c.address(t, big, c.project+"_wan")
 		c.disconnect(t, big, "wan")

@@ -92,6 +92,9 @@ func findLinks(words, environ []string, log *zap.Logger) ([]link.Link, error) {
 	for _, w := range warnings {
 		log.Warn("link variable ignored", zap.Error(w))
 	}
+	if err == nil && len(links) == 0 {
+		err = link.NoLinks(environ)
+	}
 	if err != nil {
 		return nil, usage(err)
 	}
