@@ -24,7 +24,7 @@ func newHeld() *held {
 		h.sent.Write(urgent)
 		h.sent.Write(bulk)
 		return nil
-	}, func() { h.bye = true })
+	}, func() { h.bye = true }, func(bool) {})
 	go func() { h.flushed <- h.flush() }()
 	return h
 }

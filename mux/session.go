@@ -164,7 +164,7 @@ func secure(ctx context.Context, conn net.Conn, config *tls.Config, o Options, i
 // carry starts the session's goroutines and sets up the control stream.
 func (s *Session) carry(ctx context.Context, o Options) error {
 	s.wire.cork()
-	s.out = newOut(s.sendBatch(o.DeadAfter), s.goodbye)
+	s.out = newOut(s.sendBatch(o.DeadAfter), s.goodbye, s.wire.setSlow)
 	s.life = newLiveness(s, o.PingAfter, o.DeadAfter)
 	s.loops.Go(func() {
 		if err := s.out.flush(); err != nil {

@@ -23,7 +23,7 @@ func TestSocketOptionsAreSetOnBothEnds(t *testing.T) {
 			{"SO_KEEPALIVE", unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
 			{"TCP_KEEPIDLE", unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 15},
 			{"TCP_USER_TIMEOUT", unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, 30000},
-			{"TCP_NOTSENT_LOWAT", unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, notSentLowat},
+			{"TCP_NOTSENT_LOWAT", unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsentFast},
 		} {
 			raw.Control(func(fd uintptr) {
 				if got, err := unix.GetsockoptInt(int(fd), o.level, o.opt); err != nil || got != o.want {

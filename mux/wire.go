@@ -123,3 +123,17 @@ func blockingRead(c net.Conn) (*[wireBuffer]byte, int, error) {
 	wireBuffers.Put(buf)
 	return nil, 0, err
 }
+
+// setSlow keeps little or much unsent in the socket. It fails only on a closed
+// connection, which the next write tells.
+func (w *wire) setSlow(slow bool) {
+	c, ok := w.Conn.(*net.TCPConn)
+	if !ok {
+		return
+	}
+	if slow {
+		_ = setUnsent(c, unsentSlow)
+		return
+	}
+	_ = setUnsent(c, unsentFast)
+}
