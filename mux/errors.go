@@ -47,8 +47,6 @@ const (
 	RefusedDraining Refusal = 3
 	// RefusedRequest: the open header could not be understood.
 	RefusedRequest Refusal = 4
-	// RefusedLimit: the provider is at one of its limits.
-	RefusedLimit Refusal = 5
 )
 
 func (r Refusal) String() string {
@@ -61,8 +59,6 @@ func (r Refusal) String() string {
 		return "provider is draining"
 	case RefusedRequest:
 		return "malformed request"
-	case RefusedLimit:
-		return "provider is at its limit"
 	}
 	return fmt.Sprintf("refused (code %d)", byte(r))
 }

@@ -47,9 +47,3 @@ func (h *frameHeader) body() uint32 {
 	}
 	return 0
 }
-
-// ofStream says whether the frame belongs to one stream rather than to the
-// session.
-func (h *frameHeader) ofStream() bool {
-	return h.frameType() == typeData || h.frameType() == typeWindowUpdate
-}

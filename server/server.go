@@ -49,7 +49,8 @@ type Server struct {
 	// Dialer reaches backends. Its Self is replaced: the listeners that Serve
 	// was given are refused.
 	Dialer link.Dialer
-	// Carrier tunes the sessions.
+	// Carrier tunes the sessions. If its Memory is nil, all sessions of the
+	// server share one.
 	Carrier mux.Options
 	// Version is told to clients.
 	Version string
@@ -96,6 +97,9 @@ func (s *Server) init() {
 		}
 		if s.MaxHold == 0 {
 			s.MaxHold = defaultMaxHold
+		}
+		if s.Carrier.Memory == nil {
+			s.Carrier.Memory = new(mux.Memory)
 		}
 		s.catalogue = make(map[string]link.Link, len(s.Links))
 		for _, l := range s.Links {
