@@ -10,7 +10,9 @@ import (
 	"errors"
 	"io"
 	"math/big"
+	mathrand "math/rand/v2"
 	"net"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -227,15 +229,27 @@ func portOf(t testing.TB, a net.Addr) uint16 {
 	return uint16(at.Port)
 }
 
-// freePort is one that nobody listens on at the moment.
+// givenPorts are those that freePort has given, by number.
+var givenPorts sync.Map
+
+// freePort is one that nobody listens on at the moment, and never the same
+// twice. It is below 32768, where Linux begins to take the local ports of
+// outgoing connections (ip_local_port_range, ip(7)): another process does not
+// get it by chance before it is used.
 func freePort(t testing.TB) uint16 {
 	t.Helper()
-	l, err := listenTCP("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		port := uint16(20000 + mathrand.IntN(12000))
+		if _, given := givenPorts.LoadOrStore(port, true); given {
+			continue
+		}
+		if l, err := listenTCP("tcp", "127.0.0.1:"+strconv.Itoa(int(port))); err == nil {
+			l.Close()
+			return port
+		}
 	}
-	defer l.Close()
-	return portOf(t, l.Addr())
+	t.Fatal("no free port")
+	return 0
 }
 
 // eventually polls a condition that has no event to wait for.
