@@ -113,9 +113,12 @@ var events = []struct {
 		})
 	}},
 	{"rst-reaches-an-end-that-stopped-reading", func(t *testing.T, near, far *net.TCPConn) {
+		// Every byte before the reset goes first, and an end that stopped for good
+		// is told from one that reads in bursts by 3 s of patience at each
+		// ambassador (internal/relay, replyStallLimit).
 		full(t, near)
 		abort(near)
-		within(t, soon+time.Second, func() bool {
+		within(t, soon+2*3*time.Second, func() bool {
 			_, err := far.Write([]byte("x"))
 			return isReset(err)
 		})

@@ -12,7 +12,7 @@ var (
 	ErrClosed = errors.New("mux: closed")
 	// ErrReset: the other side aborted the stream. What it sent before was
 	// delivered first.
-	ErrReset = errors.New("mux: stream reset by the other ambassador")
+	ErrReset error = resetError{}
 	// ErrSessionLost: the session under the stream ended before the stream
 	// did. What a reader got so far is not the whole.
 	ErrSessionLost = errors.New("mux: session lost")
@@ -31,6 +31,13 @@ var (
 	// ErrAuthentication: the TLS handshake failed. The cause is wrapped.
 	ErrAuthentication = errors.New("mux: handshake failed")
 )
+
+// resetError is ErrReset. PeerReset tells internal/relay, which does not know
+// this package, that the end was the peer's own word and no loss.
+type resetError struct{}
+
+func (resetError) Error() string   { return "mux: stream reset by the other ambassador" }
+func (resetError) PeerReset() bool { return true }
 
 // Refusal says why a provider did not connect a stream to a backend.
 type Refusal byte

@@ -1,24 +1,29 @@
 package mux
 
 import (
+	"sync"
 	"sync/atomic"
 
 	"go.uber.org/zap"
 )
 
-// Defaults of Options and Memory, in bytes.
+// Defaults of Options and Memory, in bytes. A window is 256 KiB at first, so that
+// a thousand readers of one session may stop before any is reset.
 const (
-	defaultSessionMemory = 64 << 20
-	defaultMemory        = 512 << 20
+	defaultSessionMemory = 256 << 20
+	defaultMemory        = 1 << 30
 )
 
 // Memory bounds what the streams of several sessions hold unread, together. Its
 // zero value is ready to use.
 type Memory struct {
-	// Limit is in bytes. If zero, 512 MiB.
+	// Limit is in bytes. If zero, 1 GiB.
 	Limit int64
 
 	used atomic.Int64
+
+	mu       sync.Mutex
+	sessions map[*memory]struct{}
 }
 
 // Used is the number of bytes held at present.
@@ -29,6 +34,34 @@ func (m *Memory) limit() int64 {
 		return defaultMemory
 	}
 	return m.Limit
+}
+
+func (m *Memory) join(s *memory) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.sessions == nil {
+		m.sessions = make(map[*memory]struct{})
+	}
+	m.sessions[s] = struct{}{}
+}
+
+func (m *Memory) leave(s *memory) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.sessions, s)
+}
+
+// largest is the session that holds the most.
+func (m *Memory) largest() *memory {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var largest *memory
+	for s := range m.sessions {
+		if largest == nil || s.used.Load() > largest.used.Load() {
+			largest = s
+		}
+	}
+	return largest
 }
 
 // memory is one session's share: buffers of unread bytes, and the promise of
@@ -42,20 +75,26 @@ type memory struct {
 	grown atomic.Int64
 }
 
-// hold counts buffers that a stream's unread bytes fill. Over the limit, the
-// stream that holds the most is reset: it is the one whose reader is slowest,
-// and the others go on.
-func (m *memory) hold(st *Stream, n int) {
+// hold counts buffers that unread bytes fill. Over a limit, a stream is reset:
+// the slowest of the session that holds the most. The others go on.
+func (m *memory) hold(n int) {
 	if n == 0 {
 		return
 	}
 	used, total := m.used.Add(int64(n)), m.shared.used.Add(int64(n))
-	if used <= m.limit && total <= m.shared.limit() {
+	payer := m
+	if total > m.shared.limit() {
+		payer = m.shared.largest()
+	} else if used <= m.limit {
 		return
 	}
-	if victim := m.s.fullest(); victim != nil {
+	if payer == nil {
+		return
+	}
+	if victim := payer.s.slowest(); victim != nil {
 		m.s.log.Warn("memory for unread bytes is used up, resetting the slowest stream",
-			zap.Uint32("stream", victim.id), zap.Int64("session_bytes", used), zap.Int64("session_limit", m.limit),
+			zap.Stringer("client_addr", payer.s.RemoteAddr()), zap.Uint32("stream", victim.id),
+			zap.Int64("session_bytes", payer.used.Load()), zap.Int64("session_limit", payer.limit),
 			zap.Int64("total_bytes", total), zap.Int64("total_limit", m.shared.limit()))
 		victim.exhaust()
 	}
@@ -68,14 +107,22 @@ func (m *memory) release(n int) {
 	}
 }
 
+// short says that more than half of a limit is used.
+func (m *memory) short() bool {
+	return m.used.Load() > m.limit/2 || m.shared.used.Load() > m.shared.limit()/2
+}
+
 // grow asks for a window to grow by n bytes. What windows promise beyond their
-// first size stays within the session's limit.
+// first size stays within half of the session's limit.
 func (m *memory) grow(n int) bool {
-	if m.grown.Add(int64(n)) <= m.limit {
-		return true
+	if m.short() {
+		return false
 	}
-	m.grown.Add(int64(-n))
-	return false
+	if m.grown.Add(int64(n)) > m.limit/2 {
+		m.grown.Add(int64(-n))
+		return false
+	}
+	return true
 }
 
 func (m *memory) shrink(n int) {
@@ -84,24 +131,26 @@ func (m *memory) shrink(n int) {
 	}
 }
 
-// fullest is the stream that holds the most unread bytes.
-func (s *Session) fullest() *Stream {
+// slowest is the stream whose unread bytes weigh most: their number times the
+// time since its reader last took any.
+func (s *Session) slowest() *Stream {
+	now := s.life.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var fullest *Stream
-	most := 0
+	var slowest *Stream
+	most := 0.0
 	for _, st := range s.streams {
-		if n := st.holds(); n > most {
-			fullest, most = st, n
+		if w := st.weight(now); w > most {
+			slowest, most = st, w
 		}
 	}
-	return fullest
+	return slowest
 }
 
-func (st *Stream) holds() int {
+func (st *Stream) weight(now int64) float64 {
 	st.in.mu.Lock()
 	defer st.in.mu.Unlock()
-	return st.in.held
+	return float64(st.in.held) * float64(1+now-st.in.since)
 }
 
 // exhaust resets a stream for the memory that it holds, at both ends.

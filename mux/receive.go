@@ -14,8 +14,9 @@ type inbox struct {
 	chunks   []*chunk
 	held     int // bytes of the chunks' buffers
 	window   window
-	ended    bool // nothing more will come
-	dropped  bool // nobody will read
+	ended    bool  // nothing more will come
+	dropped  bool  // nobody will read
+	since    int64 // when its reader last took bytes, or the first came after it had all: nanoseconds since the session's epoch
 	deadline time.Time
 	push     func([]byte) int // takes bytes while the reader waits; nil otherwise
 	wake     chan struct{}    // tells the reader: bytes, end or deadline
@@ -64,7 +65,7 @@ func (st *Stream) received(c *chunk) {
 	if in.push != nil && len(in.chunks) == 0 && c.size() == smallChunk {
 		taken := in.push(c.unread())
 		c.start += taken
-		grant := in.window.read(taken, st.s)
+		grant := in.window.read(taken, in.held, st.s)
 		if c.start == c.end {
 			in.mu.Unlock()
 			c.free()
@@ -73,10 +74,13 @@ func (st *Stream) received(c *chunk) {
 		}
 		rest = grant
 	}
+	if len(in.chunks) == 0 {
+		in.since = st.s.life.now()
+	}
 	added := in.keep(c)
 	in.mu.Unlock()
 	in.notify()
-	st.s.memory.hold(st, added)
+	st.s.memory.hold(added)
 	st.grant(rest)
 }
 
@@ -142,6 +146,10 @@ func (st *Stream) copyOut(b []byte) int {
 	in := &st.in
 	in.mu.Lock()
 	n, freed := 0, 0
+	if in.dropped {
+		in.mu.Unlock()
+		return 0
+	}
 	for n < len(b) && len(in.chunks) > 0 {
 		c := in.chunks[0]
 		m := copy(b[n:], c.unread())
@@ -157,7 +165,10 @@ func (st *Stream) copyOut(b []byte) int {
 		in.chunks = nil
 	}
 	in.held -= freed
-	grant := in.window.read(n, st.s)
+	if freed > 0 {
+		in.since = st.s.life.now()
+	}
+	grant := in.window.read(n, in.held, st.s)
 	in.mu.Unlock()
 	st.s.memory.release(freed)
 	st.grant(grant)
@@ -182,11 +193,10 @@ func (st *Stream) drop() {
 		c.free()
 	}
 	in.chunks, in.held = nil, 0
-	extra := in.window.close()
+	in.window.close(&st.s.memory)
 	in.mu.Unlock()
 	in.notify()
 	st.s.memory.release(freed)
-	st.s.memory.shrink(extra)
 }
 
 // grant lets the peer send more.

@@ -27,7 +27,7 @@ type Options struct {
 	// is reset. If zero, 16384.
 	MaxStreams int
 	// SessionMemory bounds the bytes that the session's streams hold unread.
-	// Over it the slowest stream is reset with ErrMemory. If zero, 64 MiB.
+	// Over it the slowest stream is reset with ErrMemory. If zero, 256 MiB.
 	SessionMemory int64
 	// Memory bounds the same for several sessions together. If nil, the session
 	// has one of its own.
@@ -166,6 +166,7 @@ func (s *Session) carry(ctx context.Context, o Options) error {
 	s.wire.cork()
 	s.out = newOut(s.sendBatch(o.DeadAfter), s.goodbye, s.wire.setSlow)
 	s.life = newLiveness(s, o.PingAfter, o.DeadAfter)
+	o.Memory.join(&s.memory)
 	s.loops.Go(func() {
 		if err := s.out.flush(); err != nil {
 			s.writeFailed(err)
@@ -209,6 +210,7 @@ func (s *Session) died(cause error) {
 	lost := s.lostLocked()
 	s.mu.Unlock()
 	s.life.stop()
+	s.memory.shared.leave(&s.memory)
 	for _, st := range streams {
 		st.abort(lost)
 	}
@@ -244,6 +246,21 @@ func (s *Session) end(cause error) {
 	s.died(cause)
 	s.cut()
 	s.loops.Wait()
+	s.dropUnowned()
+}
+
+// dropUnowned gives back what streams hold that nobody else will.
+func (s *Session) dropUnowned() {
+	s.mu.Lock()
+	unowned := s.accepts
+	s.accepts = nil
+	s.mu.Unlock()
+	if s.control != nil {
+		unowned = append(unowned, s.control.stream)
+	}
+	for _, st := range unowned {
+		st.drop()
+	}
 }
 
 // Close ends the session and waits for its goroutines. What was written to

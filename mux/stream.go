@@ -176,6 +176,7 @@ func (st *Stream) send(b []byte) (int, error) {
 	if len(st.prefix) == 0 && len(b) == 0 {
 		return 0, nil
 	}
+	b = b[:min(len(b), maxFrame-len(st.prefix))]
 	n, err := st.spend(len(st.prefix) + len(b))
 	if err != nil {
 		return 0, err

@@ -10,16 +10,19 @@ import (
 const (
 	// initialWindow is that of every yamux stream (spec.md, "Flow Control").
 	initialWindow = 256 << 10
-	// easyWindow is what a window grows to as soon as it is used: large enough
-	// for updates to be rare, small enough for many streams.
+	// easyWindow is what a window grows to for a reader that keeps up: large
+	// enough for updates to be rare, small enough for many streams.
 	easyWindow = 1 << 20
 	// maxWindow is 10 Gbit/s at 50 ms.
 	maxWindow = 64 << 20
+	// tightWindow is for readers that are behind while memory is short.
+	tightWindow = 64 << 10
 )
 
-// window is the receiving side of a stream's flow control. It grows as far as
-// the path needs: while half of it is read in less than two round trips, the
-// sender may be waiting for it (as quic-go and gRPC judge it).
+// window is the receiving side of a stream's flow control. It grows for a reader
+// that keeps up, as far as the path needs: while half of it is read in less than
+// two round trips, the sender may be waiting for it (as quic-go and gRPC judge
+// it). It shrinks for a reader that is behind: there it would only be memory.
 type window struct {
 	size int       // bytes
 	left int       // the peer may still send
@@ -38,14 +41,18 @@ func (w *window) take(n int) error {
 	return nil
 }
 
-// read counts bytes that were read, and returns how many to grant.
-func (w *window) read(n int, s *Session) (grant uint32) {
+// read counts n bytes that were read while unread more wait, and returns how many
+// to grant.
+func (w *window) read(n, unread int, s *Session) (grant uint32) {
 	w.owed += n
 	if w.owed < w.size/2 {
 		return 0
 	}
 	now := time.Now()
-	if w.size < maxWindow && (w.size < easyWindow || now.Sub(w.last) < 2*s.life.roundTrip()) && s.memory.grow(w.size) {
+	switch {
+	case unread >= w.size/2:
+		w.shrink(&s.memory)
+	case unread < w.size/4 && w.wantsMore(now, s) && s.memory.grow(w.size):
 		w.owed += w.size
 		w.size *= 2
 	}
@@ -56,9 +63,28 @@ func (w *window) read(n int, s *Session) (grant uint32) {
 	return uint32(g)
 }
 
-// close returns by how much the window had grown.
-func (w *window) close() (extra int) {
-	extra = w.size - initialWindow
-	w.size = initialWindow
-	return extra
+func (w *window) wantsMore(now time.Time, s *Session) bool {
+	return w.size < easyWindow || w.size < maxWindow && now.Sub(w.last) < 2*s.life.roundTrip()
+}
+
+// shrink keeps back what would make the window larger than a slow reader needs.
+func (w *window) shrink(m *memory) {
+	least := initialWindow
+	if m.short() {
+		least = tightWindow
+	}
+	keep := min(w.owed, max(w.size-least, 0))
+	before := w.extra()
+	w.size -= keep
+	w.owed -= keep
+	m.shrink(before - w.extra())
+}
+
+// extra is by how much the window has grown.
+func (w *window) extra() int { return max(w.size-initialWindow, 0) }
+
+// close gives back by how much the window had grown.
+func (w *window) close(m *memory) {
+	m.shrink(w.extra())
+	w.size = min(w.size, initialWindow)
 }

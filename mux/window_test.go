@@ -77,35 +77,55 @@ func TestWindowGrowsWithTheRoundTrip(t *testing.T) {
 	}
 }
 
-func TestWindowStaysSmallForAReaderThatIsSlow(t *testing.T) {
+func TestWindowFollowsItsReader(t *testing.T) {
 	s := &Session{}
 	s.life = newLiveness(s, time.Hour, time.Hour)
 	s.life.rtt.Store(int64(time.Millisecond))
 	s.memory = memory{s: s, limit: defaultSessionMemory, shared: new(Memory)}
 	w := newWindow()
-	read := func(ago time.Duration) {
-		n := w.size / 2
+	read := func(ago time.Duration, unread int) {
+		t.Helper()
+		n := (w.size + 1) / 2
 		if err := w.take(n); err != nil {
 			t.Fatal(err)
 		}
 		w.last = time.Now().Add(-ago)
-		w.read(n, s)
+		w.read(n, unread, s)
+	}
+	check := func(who string, want int) {
+		t.Helper()
+		if w.size != want || s.memory.grown.Load() != int64(w.extra()) {
+			t.Fatalf("%s: window of %d bytes and %d promised, want %d", who, w.size, s.memory.grown.Load(), want)
+		}
 	}
 	for range 10 {
-		read(time.Second)
+		read(time.Second, initialWindow/2)
 	}
-	if w.size != easyWindow {
-		t.Errorf("window of %d bytes for a slow reader, want %d", w.size, easyWindow)
+	check("a reader that is behind", initialWindow)
+	for range 10 {
+		read(time.Second, 0)
 	}
-	read(0)
-	if w.size != 2*easyWindow {
-		t.Errorf("window of %d bytes for a quick reader, want %d", w.size, 2*easyWindow)
-	}
+	check("a reader that keeps up with a slow sender", easyWindow)
+	read(0, 0)
+	check("a reader that waits for the path", 2*easyWindow)
 	for range 20 {
-		read(0)
+		read(0, 0)
 	}
-	if w.size != maxWindow && s.memory.grown.Load() > s.memory.limit {
-		t.Errorf("window of %d bytes, %d promised in all", w.size, s.memory.grown.Load())
+	check("a reader that waits for a long path", maxWindow)
+	for range 20 {
+		read(0, w.size)
+	}
+	check("a reader that fell behind", initialWindow)
+	s.memory.used.Store(s.memory.limit) // memory is short
+	read(0, 0)
+	check("a quick reader while memory is short", initialWindow)
+	for range 5 {
+		read(0, w.size)
+	}
+	check("a slow reader while memory is short", tightWindow)
+	w.close(&s.memory)
+	if n := s.memory.grown.Load(); n != 0 {
+		t.Fatalf("%d bytes are still promised", n)
 	}
 }
 

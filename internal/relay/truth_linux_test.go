@@ -71,7 +71,7 @@ func TestResetReachesAStoppedReader(t *testing.T) {
 		backend.SetReadBuffer(4 << 10)
 		fill(t, consumer)
 		rst(t, consumer)
-		awaitEvent(t, backend, unix.POLLERR, soon)
+		awaitEvent(t, backend, unix.POLLERR, replyStallLimit+soon)
 		// Nobody could read the error, and it is told all the same.
 		if res := r.wantReason(t, AReset); !errors.Is(res.Err, syscall.ECONNRESET) {
 			t.Errorf("error %v", res.Err)
@@ -85,7 +85,7 @@ func TestResetReachesAStoppedReader(t *testing.T) {
 		now := time.Now()
 		rst(t, consumer)
 		r.wantReason(t, AReset)
-		if d := time.Since(now); d > soon {
+		if d := time.Since(now); d > replyStallLimit+soon {
 			t.Errorf("took %v", d)
 		}
 		if !b.wasReset() {
@@ -363,4 +363,43 @@ func TestAfterAbortFromManyGoroutines(t *testing.T) {
 	for range 4 {
 		<-done
 	}
+}
+
+// A reader in bursts takes nothing for longer than a lost connection is given,
+// and still gets every byte of a reply that was reset behind.
+func TestResetReplyWaitsForAReaderInBursts(t *testing.T) {
+	consumer, backend, r := tcpRelay(t, Options{})
+	consumer.SetReadBuffer(64 << 10)
+	reply := make([]byte, 1<<20)
+	sent := make(chan error, 1)
+	go func() {
+		_, err := backend.Write(reply)
+		sent <- err
+	}()
+	burst := time.NewTicker(stallLimit + stallLimit/2)
+	defer burst.Stop()
+	got, buf := 0, make([]byte, 384<<10)
+	reset := false
+	for {
+		n, err := io.ReadFull(consumer, buf)
+		got += n
+		if err != nil {
+			if !errors.Is(err, syscall.ECONNRESET) {
+				t.Errorf("ended with %v", err)
+			}
+			break
+		}
+		if !reset {
+			reset = true
+			if err := <-sent; err != nil {
+				t.Fatal(err)
+			}
+			rst(t, backend)
+		}
+		<-burst.C
+	}
+	if got != len(reply) {
+		t.Errorf("%d bytes of %d", got, len(reply))
+	}
+	r.wantReason(t, BReset)
 }
