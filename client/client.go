@@ -192,13 +192,15 @@ func (c *Client) stop() {
 func (c *Client) serveConsumer(r *route, consumer *net.TCPConn) {
 	log := c.log.With(zap.Stringer("client_addr", consumer.RemoteAddr()), zap.Stringer("port", r))
 	began := time.Now()
-	st, err := c.open(r, consumer, began)
+	end := relay.TCP(consumer)
+	ctx, stop := whilePresent(c.ctx, end)
+	st, err := c.open(ctx, r, consumer.RemoteAddr(), began)
+	stop()
 	if err != nil {
-		c.seen.warn(log, "consumer reset", r.address, err)
-		reset(consumer)
+		c.seen.turnAway(ctx, log, end, r.address, err)
 		return
 	}
-	res := relay.Copy(relay.TCP(consumer), st, relay.Options{})
+	res := relay.Copy(end, st, relay.Options{})
 	if refused := st.Refusal(); refused != nil {
 		c.seen.warn(log, "consumer reset", r.address, refused)
 		return
@@ -207,8 +209,8 @@ func (c *Client) serveConsumer(r *route, consumer *net.TCPConn) {
 }
 
 // open finds a session within the hold budget and opens a stream on it.
-func (c *Client) open(r *route, consumer *net.TCPConn, began time.Time) (*mux.Stream, error) {
-	ctx, cancel := context.WithTimeout(c.ctx, max(c.Hold, 0))
+func (c *Client) open(ctx context.Context, r *route, consumer net.Addr, began time.Time) (*mux.Stream, error) {
+	ctx, cancel := context.WithTimeout(ctx, max(c.Hold, 0))
 	defer cancel()
 	for {
 		s, err := c.keeper.wait(ctx)
@@ -223,7 +225,7 @@ func (c *Client) open(r *route, consumer *net.TCPConn, began time.Time) (*mux.St
 		st, err := s.Open(mux.Open{
 			Link: dest.link, Port: dest.port,
 			Hold:     budgetLeft(c.Hold, time.Since(began)),
-			Consumer: consumer.RemoteAddr().String(),
+			Consumer: consumer.String(),
 		}, nil)
 		if (errors.Is(err, mux.ErrSessionLost) || errors.Is(err, mux.ErrRetired)) && ctx.Err() == nil {
 			c.keeper.drop(s) // nothing of the consumer was sent: another session will do

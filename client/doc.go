@@ -5,5 +5,6 @@
 // tier of 2013: local ports straight to targets, in the clear.
 //
 // How a consumer's connection goes: ports.go accepts it, client.go finds a
-// session for it (keeper.go, paced by pace.go) within the hold budget, and internal/relay copies.
+// session for it (keeper.go, paced by pace.go) within the hold budget and as long
+// as it is there (consumer.go), and internal/relay copies.
 package client

@@ -91,13 +91,15 @@ func (f *Forwarder) ListenAndServe() error {
 func (f *Forwarder) serveConsumer(fw link.Forward, consumer *net.TCPConn) {
 	log := f.log.With(zap.Stringer("client_addr", consumer.RemoteAddr()), zap.String("link", fw.Link), zap.Stringer("backend_addr", fw.Target))
 	began := time.Now()
-	backend, err := f.Dialer.Dial(f.ctx, fw.Target, f.Hold)
+	end := relay.TCP(consumer)
+	ctx, stop := whilePresent(f.ctx, end)
+	backend, err := f.Dialer.Dial(ctx, fw.Target, f.Hold)
+	stop()
 	if err != nil {
-		f.seen.warn(log, "consumer reset", fw.Target.String(), err)
-		reset(consumer)
+		f.seen.turnAway(ctx, log, end, fw.Target.String(), err)
 		return
 	}
-	res := relay.Copy(relay.TCP(consumer), relay.TCP(backend), relay.Options{})
+	res := relay.Copy(end, relay.TCP(backend), relay.Options{})
 	logEnd(log, res, "consumer", "backend", time.Since(began))
 }
 

@@ -243,7 +243,7 @@ func freePort(t testing.TB) uint16 {
 		if _, given := givenPorts.LoadOrStore(port, true); given {
 			continue
 		}
-		if l, err := listenTCP("tcp", "127.0.0.1:"+strconv.Itoa(int(port))); err == nil {
+		if l, err := listenTCP("tcp", "127.0.0.1:"+portText(port)); err == nil {
 			l.Close()
 			return port
 		}
@@ -251,6 +251,8 @@ func freePort(t testing.TB) uint16 {
 	t.Fatal("no free port")
 	return 0
 }
+
+func portText(port uint16) string { return strconv.Itoa(int(port)) }
 
 // eventually polls a condition that has no event to wait for.
 func eventually(t testing.TB, what string, ok func() bool) {

@@ -201,9 +201,3 @@ func (p *ports) cut() {
 		reset(c)
 	}
 }
-
-// reset ends a consumer's connection as a refused or lost one ends: with RST.
-func reset(c *net.TCPConn) {
-	_ = c.SetLinger(0) // fails only on a closed connection
-	_ = c.Close()
-}
