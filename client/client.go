@@ -93,7 +93,7 @@ func (c *Client) init() {
 		c.ctx, c.cancel = context.WithCancel(context.Background())
 		c.stopping = make(chan struct{})
 		c.bound = make(chan struct{})
-		c.ports = newPorts(c.Listen, c.log)
+		c.ports = newPorts(c.Listen, c.log, "free it, or choose another with --expose LOCAL=REMOTE")
 		c.keeper = newKeeper(c)
 	})
 }

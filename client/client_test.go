@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -263,6 +264,17 @@ func TestShutdownWaitsForConsumers(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := errors.Join(<-down, <-ended); !errors.Is(err, ErrClosed) {
+		t.Fatal(err)
+	}
+}
+
+// Before the first attempt has failed there is a reason too.
+func TestNoSessionYetSaysSo(t *testing.T) {
+	cl := &Client{Provider: "big-server:7000"}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := cl.Session(ctx)
+	if !errors.Is(err, ErrNoSession) || !strings.Contains(err.Error(), "still connecting to big-server:7000") {
 		t.Fatal(err)
 	}
 }

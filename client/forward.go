@@ -53,7 +53,8 @@ func (f *Forwarder) init() {
 			f.Hold = defaultHold
 		}
 		f.ctx, f.cancel = context.WithCancel(context.Background())
-		f.ports = newPorts(f.Listen, f.log)
+		f.ports = newPorts(f.Listen, f.log,
+			"free it, or choose another: it is the number in the link variable's name, as in REDIS_PORT_6379_TCP, or the PORT argument")
 	})
 }
 

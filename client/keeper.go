@@ -19,7 +19,7 @@ var (
 	// ErrNoSession: none came up within the hold budget.
 	ErrNoSession = errors.New("no session with the provider")
 	// ErrRefused: the provider knows this client and does not serve it.
-	ErrRefused = errors.New("the provider refuses this client")
+	ErrRefused = errors.New("this client is refused")
 )
 
 // connectTimeout bounds the TCP connect of one attempt: the first SYN and two
@@ -74,7 +74,7 @@ func (k *keeper) wait(ctx context.Context) (*mux.Session, error) {
 			if why != "" {
 				return nil, fmt.Errorf("%w: %s", ErrNoSession, why)
 			}
-			return nil, ErrNoSession
+			return nil, fmt.Errorf("%w: still connecting to %s", ErrNoSession, k.c.Provider)
 		}
 	}
 }

@@ -18,6 +18,7 @@ import (
 type ports struct {
 	listen func(network, address string) (net.Listener, error)
 	log    *zap.Logger
+	advice string // what to do about a local port that cannot be had
 
 	seen    causes
 	stopped chan struct{}  // closed by stop
@@ -30,11 +31,11 @@ type ports struct {
 	running   sync.WaitGroup // consumers
 }
 
-func newPorts(listen func(network, address string) (net.Listener, error), log *zap.Logger) *ports {
+func newPorts(listen func(network, address string) (net.Listener, error), log *zap.Logger, advice string) *ports {
 	if listen == nil {
 		listen = listenTCP
 	}
-	return &ports{listen: listen, log: log, consumers: make(map[*net.TCPConn]struct{}), stopped: make(chan struct{})}
+	return &ports{listen: listen, log: log, advice: advice, consumers: make(map[*net.TCPConn]struct{}), stopped: make(chan struct{})}
 }
 
 // listenTCP opens a listener without MPTCP, on which splice(2) and socket
@@ -54,7 +55,7 @@ func (p *ports) open(addresses []string) ([]net.Listener, error) {
 			for _, o := range opened {
 				err = errors.Join(err, o.Close())
 			}
-			return nil, &ListenError{Address: a, Err: err}
+			return nil, &ListenError{Address: a, Err: err, Advice: p.advice}
 		}
 		opened = append(opened, l)
 	}
@@ -74,10 +75,11 @@ func (p *ports) open(addresses []string) ([]net.Listener, error) {
 type ListenError struct {
 	Address string
 	Err     error
+	Advice  string // what to do about it
 }
 
 func (e *ListenError) Error() string {
-	return fmt.Sprintf("local port %s cannot be opened: %v: free it, or choose another with --expose LOCAL=REMOTE", e.Address, e.Err)
+	return fmt.Sprintf("local port %s cannot be opened: %v: %s", e.Address, e.Err, e.Advice)
 }
 
 func (e *ListenError) Unwrap() error { return e.Err }

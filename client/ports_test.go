@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -124,6 +125,9 @@ func TestPortsAreOpenedAllOrNone(t *testing.T) {
 			if !errors.As(err, &wrong) || wrong.Address != "127.0.0.1:"+strconv.Itoa(int(busy)) || !errors.Is(err, syscall.EADDRINUSE) {
 				t.Fatalf("%v, want a *ListenError of port %d", err, busy)
 			}
+			if has := strings.Contains(err.Error(), "--expose"); has != (name == "connect") {
+				t.Errorf("%s: %v: the advice is the other command's", name, err)
+			}
 			l, err := listenTCP("tcp", "127.0.0.1:"+strconv.Itoa(int(free)))
 			if err != nil {
 				t.Fatalf("the other port is still held: %v", err)
@@ -134,7 +138,7 @@ func TestPortsAreOpenedAllOrNone(t *testing.T) {
 }
 
 func TestConsumerOfAClosedSetIsReset(t *testing.T) {
-	p := newPorts(nil, zap.NewNop())
+	p := newPorts(nil, zap.NewNop(), "")
 	opened, err := p.open([]string{"127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)

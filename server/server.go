@@ -254,7 +254,7 @@ func (s *Server) welcome(ctx context.Context, m *mux.Session, log *zap.Logger) (
 	peer, err := s.Authorize(m.TLS())
 	if err != nil {
 		// Its certificate is good, so it may know that it is not this that fails.
-		return nil, errors.Join(&refusedError{err}, m.Control().Send(mux.Message{Kind: mux.KindRefuse, Reason: "it grants this client nothing"}))
+		return nil, errors.Join(&refusedError{err}, m.Control().Send(mux.Message{Kind: mux.KindRefuse, Reason: "the provider grants this client nothing"}))
 	}
 	ss := newSession(s, m, peer, log.With(zap.String("peer", peer.Identity)))
 	if err := m.Control().Send(mux.Message{Kind: mux.KindWelcome, Version: s.Version, Links: ss.offers()}); err != nil {

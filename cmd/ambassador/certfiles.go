@@ -32,3 +32,26 @@ func (c *certFlags) files(dir string, environ []string) (certs.Files, error) {
 	}
 	return certs.Files{Cert: *c.cert, Key: *c.key, CA: *c.ca}, nil
 }
+
+// blame names the flag that brought the file which is wrong. About one that is
+// not there, certs advises to issue a certificate of our own CA: that is not
+// what these flags are for.
+func (c *certFlags) blame(err error) error {
+	file := (*certs.FileError)(nil)
+	if !errors.As(err, &file) {
+		return err
+	}
+	blamed := *file
+	switch file.File {
+	case *c.cert:
+		blamed.File = "--cert " + *c.cert
+	case *c.key:
+		blamed.File = "--key " + *c.key
+	case *c.ca:
+		blamed.File = "--ca " + *c.ca
+	}
+	if errors.Is(err, certs.ErrNoCertificate) || errors.Is(err, certs.ErrMissing) {
+		blamed.Hint = "check its path"
+	}
+	return &blamed
+}

@@ -75,7 +75,7 @@ func connect(cmd *cobra.Command, env environment, f connectFlags, provider strin
 	}
 	c := &client.Client{
 		Provider: provider, TLSConfig: config, Expose: exposes, ExposeHost: exposeHost,
-		Hold: holdOf(*f.hold), Version: buildVersion(), Explain: certs.Explain, Logger: log,
+		Hold: holdOf(*f.hold), Version: buildVersion(), Explain: explainAttempt, Logger: log,
 	}
 	err = supervise(service{run: c.ListenAndServe, shutdown: c.Shutdown, close: c.Close, closed: client.ErrClosed}, *f.drain, log)
 	if wrong := (*client.ExposeError)(nil); errors.As(err, &wrong) {
@@ -133,6 +133,9 @@ func clientTLS(f connectFlags, environ []string, provider, host string) (*tls.Co
 		return nil, err
 	}
 	config, err := certs.ClientConfig(files, host)
+	if f.files.given() {
+		return config, f.files.blame(err)
+	}
 	if errors.Is(err, certs.ErrNoCertificate) {
 		return nil, fmt.Errorf("no certificate for %s: %w", provider, err)
 	}

@@ -175,5 +175,5 @@ func foreignTLS(f serveFlags, environ []string) (*tls.Config, authorizer, error)
 		return nil, nil, usage(err)
 	}
 	config, err := certs.ServerConfig(files)
-	return config, rules.authorize, err
+	return config, rules.authorize, f.files.blame(err)
 }
