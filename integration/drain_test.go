@@ -57,6 +57,26 @@ func TestDrainLetsRunningConnectionsFinish(t *testing.T) {
 	}
 }
 
+func TestHangupEndsNothing(t *testing.T) {
+	for name, start := range drained {
+		t.Run(name, func(t *testing.T) {
+			b := newBackend(t)
+			p, entry := start(t, b)
+			consumer, service := b.dial(t, entry)
+			exchange(t, consumer, service)
+			p.signal(syscall.SIGHUP)
+			p.waitLog("SIGHUP ignored: nothing is reloaded yet, restart to apply changes")
+			exchange(t, consumer, service)
+			consumer.Close()
+			service.Close()
+			p.signal(syscall.SIGTERM)
+			if code := p.exit(); code != 0 {
+				t.Fatalf("exit %d, want 0", code)
+			}
+		})
+	}
+}
+
 func TestDrainWithNothingRunningIsQuick(t *testing.T) {
 	for name, start := range drained {
 		t.Run(name, func(t *testing.T) {

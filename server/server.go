@@ -25,7 +25,7 @@ var ErrClosed = errors.New("server: closed")
 const (
 	defaultHandshakeTimeout = 10 * time.Second
 	defaultMaxHandshakes    = 256
-	defaultMaxHold          = time.Minute
+	defaultMaxHold          = 10 * time.Minute
 )
 
 // Peer is who a client is, and what it may use.
@@ -61,7 +61,8 @@ type Server struct {
 	// a time. One more ends the oldest of them, so that silent connections
 	// cannot keep clients out. If zero, 256.
 	MaxHandshakes int
-	// MaxHold caps the hold budget that a client may ask for. If zero, 1 min.
+	// MaxHold caps the hold budget that a client may ask for. If zero,
+	// 10 min.
 	MaxHold time.Duration
 	// Logger gets the server's lines. If nil, none are written.
 	Logger *zap.Logger

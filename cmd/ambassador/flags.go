@@ -21,7 +21,7 @@ func addDrainTimeout(f *pflag.FlagSet) *time.Duration {
 }
 
 func addHold(f *pflag.FlagSet) *time.Duration {
-	return f.Duration("hold", defaultHold, "how long a consumer waits for what is down or restarting, before it sees a reset; 0 does not wait")
+	return f.Duration("hold", defaultHold, "how long a consumer waits for what is down or restarting, before it sees a reset; 0 does not wait, and a provider grants 10m at most")
 }
 
 // holdOf makes 0 what it says: the packages take a zero field for their default.

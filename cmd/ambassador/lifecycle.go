@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -21,11 +22,13 @@ type service struct {
 }
 
 // supervise runs a service until it fails or a signal ends it. SIGTERM and
-// SIGINT drain it, a second one ends it at once.
+// SIGINT drain it, a second one ends it at once. SIGHUP is for reloading, and
+// does not end it.
 func supervise(s service, drain time.Duration, log *zap.Logger) error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
 	defer signal.Stop(signals)
+	defer outliveHangups(log)()
 	ended := make(chan error, 1)
 	go func() { ended <- s.run() }()
 	select {
@@ -42,6 +45,24 @@ func supervise(s service, drain time.Duration, log *zap.Logger) error {
 		log.Info("drained")
 	}
 	return err
+}
+
+// outliveHangups takes SIGHUP, which would end the process without a drain,
+// until stop.
+func outliveHangups(log *zap.Logger) (stop func()) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	var taking sync.WaitGroup
+	taking.Go(func() {
+		for range hangups {
+			log.Warn("SIGHUP ignored: nothing is reloaded yet, restart to apply changes")
+		}
+	})
+	return func() {
+		signal.Stop(hangups) // nothing is sent to it after this
+		close(hangups)
+		taking.Wait()
+	}
 }
 
 func drainService(s service, drain time.Duration, signals <-chan os.Signal) error {
