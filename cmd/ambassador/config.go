@@ -2,9 +2,11 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -102,7 +104,11 @@ func fromFile(path string, cmd *cobra.Command, given map[string]bool) error {
 		return fmt.Errorf("config file %s: %w: expected lines such as \"link: [redis]\"", path, err)
 	}
 	var errs []error
-	for name, node := range values {
+	// As the file has them: several errors then come in the order of its lines.
+	for _, name := range slices.SortedFunc(maps.Keys(values), func(a, b string) int {
+		return cmp.Or(cmp.Compare(values[a].Line, values[b].Line), cmp.Compare(a, b))
+	}) {
+		node := values[name]
 		f := cmd.Flags().Lookup(name)
 		if f == nil || name == "config" || name == "help" {
 			errs = append(errs, fmt.Errorf("config file %s, line %d: %q is no flag of %q: see its --help", path, node.Line, name, cmd.CommandPath()))
