@@ -102,8 +102,8 @@ func (c *Client) init() {
 // serves consumers until Shutdown or Close, and returns ErrClosed then. Ports
 // whose numbers are known are open before the provider is reached. It fails
 // with a *ListenError if a local port cannot be had, and with a *ExposeError if
-// what is exposed does not fit what the provider grants when it is first
-// reached.
+// what is exposed is ambiguous, or wants a local port twice, when the provider is
+// first reached. What it does not grant then is waited for.
 func (c *Client) ListenAndServe() error {
 	c.init()
 	if !c.ports.begin() {
@@ -139,7 +139,8 @@ func ignoreClosed(err error) error {
 	return err
 }
 
-// Bound is closed when all local ports accept connections.
+// Bound is closed when all local ports accept connections: not before a link
+// that is exposed by its name alone has been granted.
 func (c *Client) Bound() <-chan struct{} {
 	c.init()
 	return c.bound

@@ -17,6 +17,7 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
 )
 
 func welcome(offers ...mux.Offer) mux.Message {
@@ -38,7 +39,6 @@ func TestExposesThatDoNotFitEndTheClient(t *testing.T) {
 	}{
 		"a port of several links":               {[]link.Expose{{Port: a}}, true, []string{"redis:" + port, "cache:" + port, "mq:" + port}},
 		"one local port for several ports":      {[]link.Expose{{Local: freePort(t), Link: "mq"}}, true, []string{"mq:" + port, "mq:" + second}},
-		"a link that is not granted":            {[]link.Expose{{Link: "nothing"}}, false, []string{"redis:" + port, "cache:" + port, "mq:" + port, "mq:" + second}},
 		"two links on one local port":           {[]link.Expose{{Link: "redis"}, {Link: "cache"}}, false, nil},
 		"a local port that is taken by another": {[]link.Expose{{Local: b, Link: "redis", Port: a}, {Link: "mq"}}, false, nil},
 	} {
@@ -106,6 +106,34 @@ func TestPortThatIsNotGrantedResetsItsConsumers(t *testing.T) {
 	c := consumer(t, cl.Addrs()[0].String())
 	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
 		t.Fatalf("%v, want a reset", err)
+	}
+}
+
+// Nor does a link that is not granted yet keep the others from being exposed,
+// whose port only the provider knows.
+func TestExposedLinkThatIsGrantedLater(t *testing.T) {
+	a, b := freePort(t), freePort(t)
+	redis, mq := mux.Offer{Name: "redis", Ports: []uint16{a}}, mux.Offer{Name: "mq", Ports: []uint16{b}}
+	p := provide(t, welcome(redis))
+	core, logs := observer.New(zap.WarnLevel)
+	cl := &Client{Provider: p.address, Expose: []link.Expose{{Link: "mq"}, {Link: "redis"}}, Logger: zap.New(core)}
+	run(t, cl)
+	s := p.session(t)
+	eventually(t, "the other link's port is open", func() bool { return len(cl.Addrs()) == 1 })
+	if logs.FilterMessage("not available from this provider").Len() != 1 {
+		t.Errorf("%v; want one line about the link that is missing", logs.All())
+	}
+	select {
+	case <-cl.Bound():
+		t.Error("bound without a link's port")
+	default:
+	}
+	if err := s.Control().Send(mux.Message{Kind: mux.KindLinks, Links: []mux.Offer{redis, mq}}); err != nil {
+		t.Fatal(err)
+	}
+	bound(t, cl)
+	for _, port := range []uint16{a, b} {
+		echoes(t, consumer(t, "127.0.0.1:"+portText(port)))
 	}
 }
 

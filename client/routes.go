@@ -139,8 +139,9 @@ func (c *Client) bind(routes []*route) error {
 }
 
 // apply fits the routes to what the provider grants, and opens the ports that
-// only the catalogue knows. The first time it fails on what cannot fit; later
-// that is a warning, and consumers of that port are reset.
+// only the catalogue knows. What is not granted is a warning: it may be granted
+// later, and until then consumers of its port, if that is open, are reset. The
+// first time it fails on what cannot fit; later that is a warning too.
 func (c *Client) apply(offers []mux.Offer, first bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -175,13 +176,18 @@ func (c *Client) bindOffered(offers []mux.Offer) error {
 		}
 	}
 	var wanted []*route
+	missing := false
 	for _, e := range exposes {
 		if _, known := knownLocal(e); known {
 			continue
 		}
 		i := slices.IndexFunc(offers, func(o mux.Offer) bool { return o.Name == e.Link })
 		if i < 0 {
-			return &ExposeError{Expose: e, Problem: "the provider grants no such link", Candidates: offered(offers)}
+			// It may be granted later, as either side may start first.
+			missing = true
+			c.seen.warn(c.log, "not available from this provider", e.String(),
+				&ExposeError{Expose: e, Problem: "the provider grants no such link", Candidates: offered(offers)})
+			continue
 		}
 		for _, port := range offers[i].Ports {
 			r := &route{
@@ -204,7 +210,9 @@ func (c *Client) bindOffered(offers []mux.Offer) error {
 	select {
 	case <-c.bound:
 	default:
-		close(c.bound)
+		if !missing {
+			close(c.bound)
+		}
 	}
 	return nil
 }
