@@ -80,7 +80,7 @@ func (s *Session) discard(n uint32) error {
 }
 
 // opened registers a stream that the peer opens. Only clients open any, in odd
-// numbers (yamux's spec.md, "StreamID Field"), each of them once.
+// numbers (yamux's spec.md, "StreamID Field"), and none that is open already.
 func (s *Session) opened(id uint32) error {
 	switch {
 	case s.isClient:

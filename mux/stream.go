@@ -52,9 +52,6 @@ func newStream(s *Session, id uint32) *Stream {
 // ID is the stream's number in its session.
 func (st *Stream) ID() uint32 { return st.id }
 
-// Session is the session that carries the stream.
-func (st *Stream) Session() *Session { return st.s }
-
 // Read reads what the other end sent. io.EOF means that the other end finished
 // and every byte was read. ErrReset, ErrSessionLost and ErrMemory mean that it
 // did not finish; what had arrived before was read first. A client's first Read
