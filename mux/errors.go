@@ -15,7 +15,7 @@ var (
 	ErrReset error = resetError{}
 	// ErrSessionLost: the session under the stream ended before the stream
 	// did. What a reader got so far is not the whole.
-	ErrSessionLost = errors.New("mux: session lost")
+	ErrSessionLost error = lostError{}
 	// ErrMemory: the stream's reader was the slowest when the memory for unread
 	// bytes was used up.
 	ErrMemory = errors.New("mux: stream reset for the memory it held")
@@ -35,6 +35,12 @@ var (
 // resetError is ErrReset. PeerReset tells internal/relay, which does not know
 // this package, that the end was the peer's own word and no loss.
 type resetError struct{}
+
+// lostError is ErrSessionLost, which is no word of the peer's.
+type lostError struct{}
+
+func (lostError) Error() string   { return "mux: session lost" }
+func (lostError) PeerReset() bool { return false }
 
 func (resetError) Error() string   { return "mux: stream reset by the other ambassador" }
 func (resetError) PeerReset() bool { return true }

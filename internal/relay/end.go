@@ -33,9 +33,9 @@ type End interface {
 	// AfterAbort arranges for f to run once, in its own goroutine, when the
 	// peer aborts this end or what carries it is lost, also while nobody reads
 	// or writes. If that has happened already f runs at once. stop reports
-	// whether it kept f from running. An error with a method PeerReset() bool
-	// that says true is the peer's own reset, and what came before it is
-	// delivered with more patience.
+	// whether it kept f from running. An error may have a method PeerReset()
+	// bool: true is the peer's own reset, and what came before it is delivered
+	// with more patience; false is a loss.
 	AfterAbort(f func(err error)) (stop func() bool)
 }
 

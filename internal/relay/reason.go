@@ -52,7 +52,10 @@ func closedFirst(s side) Reason { return AClosed + Reason(s) }
 // brokenBy is the reason of an end that began with err at s.
 func brokenBy(s side, err error) Reason {
 	var timeout interface{ Timeout() bool }
+	var end interface{ PeerReset() bool }
 	switch {
+	case errors.As(err, &end) && !end.PeerReset():
+		return ALost + Reason(s)
 	case errors.As(err, &timeout) && timeout.Timeout(),
 		errors.Is(err, syscall.EHOSTUNREACH),
 		errors.Is(err, syscall.ENETUNREACH),

@@ -83,11 +83,20 @@ func (r *Relay) awaitDelivery(d *direction, err error) {
 
 // stallAfter is how long to go on delivering to an end that takes nothing.
 func stallAfter(err error) time.Duration {
-	var own interface{ PeerReset() bool }
-	if errors.Is(err, ErrPeerAborted) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.As(err, &own) && own.PeerReset() {
+	if isPeerReset(err) {
 		return replyStallLimit
 	}
 	return stallLimit
+}
+
+// isPeerReset tells a peer's own reset from a loss. An end that knows says so
+// (see End); for a socket it is the kernel's error.
+func isPeerReset(err error) bool {
+	var end interface{ PeerReset() bool }
+	if errors.As(err, &end) {
+		return end.PeerReset()
+	}
+	return errors.Is(err, ErrPeerAborted) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // broken ends the relay because end s aborted, when all that came from it has
