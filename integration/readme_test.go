@@ -40,6 +40,7 @@ var runBy = map[string]struct{ file, shows string }{
 	"docker compose run --rm consumer":                         {"integration/docker_compose_test.go", `c.compose(t, "run", "--rm", "-T", "consumer")`},
 	"docker compose down --volumes --rmi local":                {"integration/docker_compose_test.go", `c.compose(t, "down", "--volumes", "--rmi", "local"`},
 	"docker run -d --link redis:redis -p 6379:6379 ambassador": {"integration/docker_seed_test.go", `t.Run("link-variables-reach-the-service"`},
+
 	"docker run -d -e REDIS_PORT_6379_TCP=tcp://192.168.1.52:6379 -p 6379:6379 ambassador":            {"integration/docker_seed_test.go", `t.Run("variable-written-by-hand"`},
 	"docker run -d -p 6379:6379 ambassador 192.168.1.52 6379":                                         {"integration/docker_seed_test.go", `t.Run("host-and-port-as-arguments"`},
 	"docker run -d --network backend -e REDIS_PORT_6379_TCP=tcp://redis:6379 -p 6379:6379 ambassador": {"integration/docker_seed_test.go", `t.Run("variable-with-a-host-name"`},

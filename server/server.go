@@ -258,11 +258,15 @@ func (s *Server) welcome(ctx context.Context, m *mux.Session, log *zap.Logger) (
 		return nil, errors.Join(&refusedError{err}, m.Control().Send(mux.Message{Kind: mux.KindRefuse, Reason: "the provider grants this client nothing"}))
 	}
 	ss := newSession(s, m, peer, log.With(zap.String("peer", peer.Identity)))
-	if err := m.Control().Send(mux.Message{Kind: mux.KindWelcome, Version: s.Version, Links: ss.offers()}); err != nil {
-		return nil, err
-	}
+	// It is known before the client is: a drain from here on tells it, behind the
+	// welcome.
 	if !s.addSession(ss) {
 		return nil, ErrClosed
+	}
+	defer close(ss.welcomed)
+	if err := m.Control().Send(mux.Message{Kind: mux.KindWelcome, Version: s.Version, Links: ss.offers()}); err != nil {
+		s.removeSession(ss)
+		return nil, err
 	}
 	return ss, nil
 }

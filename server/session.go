@@ -34,6 +34,8 @@ type session struct {
 	peer   Peer
 	log    *zap.Logger
 
+	welcomed chan struct{} // closed when the welcome was sent, or could not be
+
 	ended  context.Context // done when the session is over
 	cancel context.CancelFunc
 
@@ -44,7 +46,7 @@ type session struct {
 }
 
 func newSession(s *Server, m *mux.Session, p Peer, log *zap.Logger) *session {
-	ss := &session{server: s, mux: m, peer: p, log: log}
+	ss := &session{server: s, mux: m, peer: p, log: log, welcomed: make(chan struct{})}
 	ss.ended, ss.cancel = context.WithCancel(context.Background())
 	return ss
 }
@@ -123,6 +125,7 @@ func (ss *session) drain() {
 	if ss.draining.Swap(true) {
 		return
 	}
+	<-ss.welcomed
 	if err := ss.mux.Control().Send(mux.Message{Kind: mux.KindDrain}); err != nil {
 		ss.log.Debug("drain could not be sent", zap.Error(err)) // the session has ended
 	}
