@@ -47,7 +47,8 @@ type keeper struct {
 // session is a session with what the provider grants on it.
 type session struct {
 	*mux.Session
-	links []mux.Offer
+	links  []mux.Offer
+	beside *mux.Session // the silent one that it is to replace, nil for none
 }
 
 func newKeeper(c *Client) *keeper {
@@ -144,7 +145,7 @@ func (k *keeper) next(made *session) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &session{s, links}, nil
+	return &session{Session: s, links: links}, nil
 }
 
 func (k *keeper) closeStandby() {
@@ -206,22 +207,21 @@ func (k *keeper) hold(s *mux.Session) (next *session) {
 	stop := context.AfterFunc(k.c.ctx, func() { s.Close() })
 	followed := make(chan error, 1)
 	go func() { followed <- k.follow(s) }()
-	select {
-	case err := <-followed:
-		k.drop(s)
-		if err != nil {
-			stop()
-			k.lost(cmp.Or(s.Err(), err))
-			s.Close()
-			return nil
-		}
-		k.c.log.Info("provider is draining, moving to a new session", zap.Int("streams", s.Streams()))
-		followed <- nil // retire reads it again
-	case next = <-k.standby:
-		k.drop(s)
+	next, err := k.useful(s, followed)
+	k.drop(s)
+	switch {
+	case next != nil:
 		n := s.ResetUnheard("the session is silent")
 		k.c.log.Warn("session is silent, moving to a new one", zap.Duration("silence", s.Silence()),
 			zap.Int("streams", s.Streams()), zap.Int("streams_reset", n))
+	case err != nil:
+		stop()
+		k.lost(cmp.Or(s.Err(), err))
+		s.Close()
+		return nil
+	default:
+		k.c.log.Info("provider is draining, moving to a new session", zap.Int("streams", s.Streams()))
+		followed <- nil // read again below
 	}
 	k.old.Go(func() {
 		defer stop()
@@ -233,6 +233,22 @@ func (k *keeper) hold(s *mux.Session) (next *session) {
 		<-followed
 	})
 	return next
+}
+
+// useful waits until s is of no more use: another was made in its place, or what
+// follow says. One that was made for a session before it is not needed.
+func (k *keeper) useful(s *mux.Session, followed <-chan error) (next *session, err error) {
+	for {
+		select {
+		case err := <-followed:
+			return nil, err
+		case next := <-k.standby:
+			if next.beside == s {
+				return next, nil
+			}
+			next.Close()
+		}
+	}
 }
 
 // follow handles the provider's messages until the provider asks to leave the

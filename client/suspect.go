@@ -26,7 +26,7 @@ const (
 // a path that carries two handshakes and not one answer has lost the old one. A
 // slow path, where both wait, keeps it.
 func (k *keeper) suspect(s *mux.Session) {
-	if s.Silence() < suspectAfter || !k.suspicious.TryLock() {
+	if k.c.ctx.Err() != nil || s.Silence() < suspectAfter || !k.suspicious.TryLock() {
 		return
 	}
 	k.old.Go(func() {
@@ -52,7 +52,7 @@ func (k *keeper) replace(s *mux.Session, since time.Time) {
 				return
 			}
 			select {
-			case k.standby <- &session{made, links}:
+			case k.standby <- &session{Session: made, links: links, beside: s}:
 			default:
 				made.Close()
 			}
