@@ -60,9 +60,10 @@ func (st *Stream) received(c *chunk) {
 		c.free()
 		return
 	}
-	// A small message goes to its destination right here: the reader's goroutine
-	// need not be woken. Bulk is left to it, so that cores can share the work.
-	if in.push != nil && len(in.chunks) == 0 && c.size() == smallChunk {
+	// Bytes go to their destination right here as long as it takes them at once:
+	// the reader's goroutine need not be woken. When it does not, the reader takes
+	// over and the next bytes queue up for it.
+	if in.push != nil && len(in.chunks) == 0 {
 		taken := in.push(c.unread())
 		c.start += taken
 		grant := in.window.read(taken, in.held, st.s)

@@ -163,8 +163,8 @@ func secure(ctx context.Context, conn net.Conn, config *tls.Config, o Options, i
 
 // carry starts the session's goroutines and sets up the control stream.
 func (s *Session) carry(ctx context.Context, o Options) error {
-	s.wire.cork()
-	s.out = newOut(s.sendBatch(o.DeadAfter), s.goodbye, s.wire.setSlow)
+	s.wire.cork(o.DeadAfter)
+	s.out = newOut(s.sendBatch, s.goodbye, s.wire.setSlow)
 	s.life = newLiveness(s, o.PingAfter, o.DeadAfter)
 	o.Memory.join(&s.memory)
 	s.loops.Go(func() {
@@ -178,21 +178,16 @@ func (s *Session) carry(ctx context.Context, o Options) error {
 }
 
 // sendBatch encrypts a batch and hands it to the kernel.
-func (s *Session) sendBatch(within time.Duration) func(urgent, bulk []byte) error {
-	return func(urgent, bulk []byte) error {
-		if err := s.wire.SetWriteDeadline(time.Now().Add(within)); err != nil {
+func (s *Session) sendBatch(urgent, bulk []byte) error {
+	for _, b := range [][]byte{urgent, bulk} {
+		if len(b) == 0 {
+			continue
+		}
+		if _, err := s.tls.Write(b); err != nil {
 			return err
 		}
-		for _, b := range [][]byte{urgent, bulk} {
-			if len(b) == 0 {
-				continue
-			}
-			if _, err := s.tls.Write(b); err != nil {
-				return err
-			}
-		}
-		return s.wire.flush()
 	}
+	return s.wire.flush()
 }
 
 // died marks the session as ended, once, and aborts its streams.

@@ -67,7 +67,7 @@ func (st *Stream) Read(b []byte) (int, error) {
 // it returns. A reader thus holds no buffer while it waits.
 func (st *Stream) WaitReadable() error { return st.WaitReadableOr(nil) }
 
-// WaitReadableOr is WaitReadable with a shortcut: small messages that arrive
+// WaitReadableOr is WaitReadable with a shortcut: bytes that arrive
 // meanwhile are handed to push, which returns how many bytes it took. Push runs
 // on the session's own goroutine: it must not block, nor touch the stream.
 func (st *Stream) WaitReadableOr(push func([]byte) int) error {

@@ -23,22 +23,23 @@ var wireBuffers = sync.Pool{New: func() any { return new([wireBuffer]byte) }}
 // and what a peer's KeyUpdate asks for (RFC 8446 §4.6.3).
 type wire struct {
 	net.Conn
-	wait waiter
+	raw *rawIO
 
 	rbuf       *[wireBuffer]byte // nil while idle
 	rpos, rend int
 
 	writing sync.Mutex
 	corked  bool
+	within  time.Duration     // in which the peer has to take what is flushed
 	wbuf    *[wireBuffer]byte // nil while idle
 	wend    int
 }
 
-func newWire(c net.Conn) *wire { return &wire{Conn: c, wait: newWaiter(c)} }
+func newWire(c net.Conn) *wire { return &wire{Conn: c, raw: newRawIO(c)} }
 
 func (w *wire) Read(p []byte) (int, error) {
 	if w.rbuf == nil {
-		buf, n, err := w.wait.read(w.Conn)
+		buf, n, err := w.raw.readSome(w.Conn)
 		if err != nil {
 			return 0, err
 		}
@@ -53,12 +54,13 @@ func (w *wire) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// cork makes Write gather until flush. Before it is first called, as during the
-// handshake, Write goes straight through.
-func (w *wire) cork() {
+// cork makes Write gather until flush, whose batches the peer has to take within
+// the time given. Before it is first called, as during the handshake, Write goes
+// straight through.
+func (w *wire) cork(within time.Duration) {
 	w.writing.Lock()
 	defer w.writing.Unlock()
-	w.corked = true
+	w.corked, w.within = true, within
 }
 
 // uncork sends what was gathered and makes Write go straight through again.
@@ -103,14 +105,11 @@ func (w *wire) flushLocked() error {
 	if w.wend == 0 {
 		return nil
 	}
-	_, err := w.Conn.Write(w.wbuf[:w.wend])
+	err := w.raw.writeAll(w.Conn, w.wbuf[:w.wend], w.within)
 	wireBuffers.Put(w.wbuf)
 	w.wbuf, w.wend = nil, 0
 	return err
 }
-
-// SetWriteDeadline bounds the whole of what is written until the next call.
-func (w *wire) SetWriteDeadline(t time.Time) error { return w.Conn.SetWriteDeadline(t) }
 
 // blockingRead is for a connection whose readiness cannot be waited for, such
 // as net.Pipe.
@@ -122,6 +121,17 @@ func blockingRead(c net.Conn) (*[wireBuffer]byte, int, error) {
 	}
 	wireBuffers.Put(buf)
 	return nil, 0, err
+}
+
+// blockingWrite waits for the peer, within the time given.
+func blockingWrite(c net.Conn, b []byte, within time.Duration) error {
+	if err := c.SetWriteDeadline(time.Now().Add(within)); err != nil {
+		return err
+	}
+	if _, err := c.Write(b); err != nil {
+		return err
+	}
+	return c.SetWriteDeadline(time.Time{}) // the next batch must not find this one's
 }
 
 // setSlow keeps little or much unsent in the socket. It fails only on a closed

@@ -5,6 +5,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 )
 
 // TestWireTakesRecordsOfTheReader: crypto/tls writes from the goroutine that
@@ -13,7 +14,7 @@ import (
 func TestWireTakesRecordsOfTheReader(t *testing.T) {
 	a, b := net.Pipe()
 	w := newWire(a)
-	w.cork()
+	w.cork(time.Second)
 	const each, size = 2000, 300
 	got := make(chan int64, 1)
 	go func() {

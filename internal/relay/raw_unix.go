@@ -5,6 +5,7 @@ package relay
 import (
 	"io"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -69,7 +70,7 @@ func (s *rawSource) read(fd uintptr) (done bool) {
 		}
 	}
 	buf := s.take()
-	n, err := readRetry(int(fd), buf.b)
+	n, err := readNow(fd, buf.b)
 	if n > 0 {
 		s.buf, s.n = buf, n
 		s.saw(n)
@@ -84,7 +85,7 @@ func (s *rawSource) read(fd uintptr) (done bool) {
 	switch {
 	case err == unix.EAGAIN:
 		return false
-	case err != nil:
+	case err != 0:
 		s.err = os.NewSyscallError("read", err)
 	default:
 		s.err = s.from.endOfFile(int(fd))
@@ -101,21 +102,59 @@ func (s *rawSource) move(to End) (int64, error) {
 	return s.to.conn.ReadFrom(&s.limit)
 }
 
-func readRetry(fd int, b []byte) (int, error) {
-	for {
-		n, err := unix.Read(fd, b)
-		if err != unix.EINTR {
-			return n, err
-		}
-	}
-}
-
 // tryWrite writes as much of b as the kernel takes at once. What it does not
 // take, for whatever reason, Write is to try: the error shows there.
-func (e *TCPEnd) tryWrite(b []byte) (n int) {
-	_ = e.raw.Write(func(fd uintptr) bool {
-		n, _ = unix.Write(int(fd), b)
-		return true
-	})
-	return max(n, 0)
+func (e *TCPEnd) tryWrite(b []byte) int {
+	w := &e.writing
+	w.begin(b)
+	_ = e.raw.Write(w.once)
+	return w.end()
+}
+
+// Write writes like net.Conn, without a deadline.
+func (e *TCPEnd) Write(b []byte) (int, error) {
+	w := &e.writing
+	w.begin(b)
+	err := e.raw.Write(w.all)
+	if err == nil && w.err != 0 {
+		err = os.NewSyscallError("write", w.err)
+	}
+	return w.end(), err
+}
+
+// writing is a write under way; there is one at a time. Its functions are made
+// once: a closure a write would be garbage a write.
+type writing struct {
+	once, all func(fd uintptr) bool
+	rest      []byte
+	n         int
+	err       syscall.Errno
+}
+
+func (w *writing) begin(b []byte) {
+	if w.once == nil {
+		w.once = func(fd uintptr) bool { w.try(fd); return true }
+		w.all = func(fd uintptr) bool { return w.try(fd) }
+	}
+	w.rest, w.n, w.err = b, 0, 0
+}
+
+func (w *writing) end() int {
+	w.rest = nil
+	return w.n
+}
+
+// try writes until all is written or it fails. Not when it would block: then it
+// says no, to be called again.
+func (w *writing) try(fd uintptr) (done bool) {
+	for len(w.rest) > 0 {
+		var n int
+		n, w.err = writeNow(fd, w.rest)
+		if w.err != 0 {
+			return w.err != syscall.EAGAIN
+		}
+		w.n += n
+		w.rest = w.rest[n:]
+	}
+	return true
 }

@@ -33,6 +33,7 @@ type TCPEnd struct {
 	conn *net.TCPConn
 	raw  syscall.RawConn
 
+	writing     writing
 	closedWrite atomic.Bool // CloseWrite was called
 
 	mu       sync.Mutex
@@ -74,9 +75,6 @@ func (e *TCPEnd) Read(b []byte) (int, error) {
 	}
 	return n, err
 }
-
-// Write writes like net.Conn.
-func (e *TCPEnd) Write(b []byte) (int, error) { return e.conn.Write(b) }
 
 // CloseWrite sends FIN after every byte written.
 func (e *TCPEnd) CloseWrite() error {
