@@ -189,24 +189,34 @@ func (c *Client) stop() {
 	c.ports.stop()
 }
 
-// serveConsumer carries one consumer's connection over a session.
-func (c *Client) serveConsumer(r *route, consumer *net.TCPConn) {
-	log := c.log.With(zap.Stringer("client_addr", consumer.RemoteAddr()), zap.Stringer("port", r))
+// serveConsumer begins to carry one consumer's connection over a session. done is
+// called when it has ended.
+func (c *Client) serveConsumer(r *route, consumer *relay.TCPEnd, done func()) {
 	began := time.Now()
-	end := relay.TCP(consumer)
-	ctx, stop := whilePresent(c.ctx, end)
-	st, err := c.open(ctx, r, consumer.RemoteAddr(), began)
+	address := consumer.Conn().RemoteAddr()
+	ctx, stop := whilePresent(c.ctx, consumer)
+	st, err := c.open(ctx, r, address, began)
 	stop()
 	if err != nil {
-		c.seen.turnAway(ctx, log, end, r.address, err)
+		c.seen.turnAway(ctx, c.logOf(r, address), consumer, r.address, err)
+		done()
 		return
 	}
-	res := relay.Copy(end, st, relay.Options{})
-	if refused := st.Refusal(); refused != nil {
-		c.seen.warn(log, "consumer reset", r.address, refused)
-		return
-	}
-	logEnd(log.With(zap.Uint32("stream", st.ID())), res, "consumer", "session", time.Since(began))
+	relay.New(consumer, st, relay.Options{}).Start(func(res relay.Result) {
+		defer done()
+		log := c.logOf(r, address)
+		if refused := st.Refusal(); refused != nil {
+			c.seen.warn(log, "consumer reset", r.address, refused)
+			return
+		}
+		logEnd(log.With(zap.Uint32("stream", st.ID())), res, "consumer", "session", time.Since(began))
+	})
+}
+
+// logOf is for lines about a consumer. It is made for each line: while nothing is
+// logged a connection keeps none.
+func (c *Client) logOf(r *route, consumer net.Addr) *zap.Logger {
+	return c.log.With(zap.Stringer("client_addr", consumer), zap.Stringer("port", r))
 }
 
 // open finds a session within the hold budget and opens a stream on it.

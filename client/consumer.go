@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 
 	"ambassador/internal/relay"
 
@@ -35,10 +34,4 @@ func (c *causes) turnAway(ctx context.Context, log *zap.Logger, consumer *relay.
 		c.warn(log, "consumer reset", where, err)
 	}
 	consumer.Reset("not served")
-}
-
-// reset ends a consumer's connection as a refused or lost one ends: with RST.
-func reset(c *net.TCPConn) {
-	_ = c.SetLinger(0) // fails only on a closed connection
-	_ = c.Close()
 }

@@ -83,25 +83,34 @@ func (f *Forwarder) ListenAndServe() error {
 	for i, l := range listeners {
 		fw := f.Forwards[i]
 		f.log.Info("forwarding", zap.Stringer("address", l.Addr()), zap.String("link", fw.Link), zap.Stringer("backend_addr", fw.Target))
-		f.ports.accept(l, func(consumer *net.TCPConn) { f.serveConsumer(fw, consumer) })
+		f.ports.accept(l, func(consumer *relay.TCPEnd, done func()) { f.serveConsumer(fw, consumer, done) })
 	}
 	<-f.ports.stopped
 	return ErrClosed
 }
 
-func (f *Forwarder) serveConsumer(fw link.Forward, consumer *net.TCPConn) {
-	log := f.log.With(zap.Stringer("client_addr", consumer.RemoteAddr()), zap.String("link", fw.Link), zap.Stringer("backend_addr", fw.Target))
+// serveConsumer begins to forward one consumer's connection. done is called when
+// it has ended.
+func (f *Forwarder) serveConsumer(fw link.Forward, consumer *relay.TCPEnd, done func()) {
 	began := time.Now()
-	end := relay.TCP(consumer)
-	ctx, stop := whilePresent(f.ctx, end)
+	address := consumer.Conn().RemoteAddr()
+	ctx, stop := whilePresent(f.ctx, consumer)
 	backend, err := f.Dialer.Dial(ctx, fw.Target, f.Hold)
 	stop()
 	if err != nil {
-		f.seen.turnAway(ctx, log, end, fw.Target.String(), err)
+		f.seen.turnAway(ctx, f.logOf(fw, address), consumer, fw.Target.String(), err)
+		done()
 		return
 	}
-	res := relay.Copy(end, relay.TCP(backend), relay.Options{})
-	logEnd(log, res, "consumer", "backend", time.Since(began))
+	relay.New(consumer, relay.TCP(backend), relay.Options{}).Start(func(res relay.Result) {
+		defer done()
+		logEnd(f.logOf(fw, address), res, "consumer", "backend", time.Since(began))
+	})
+}
+
+// logOf is for lines about a consumer.
+func (f *Forwarder) logOf(fw link.Forward, consumer net.Addr) *zap.Logger {
+	return f.log.With(zap.Stringer("client_addr", consumer), zap.String("link", fw.Link), zap.Stringer("backend_addr", fw.Target))
 }
 
 // logEnd writes the one line of a connection that was served.

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"ambassador/internal/relay"
+
 	"github.com/cenkalti/backoff/v5"
 	"go.uber.org/zap"
 )
@@ -26,7 +28,7 @@ type ports struct {
 
 	mu        sync.Mutex
 	listeners []net.Listener
-	consumers map[*net.TCPConn]struct{}
+	consumers map[*relay.TCPEnd]struct{}
 	closed    bool
 	running   sync.WaitGroup // consumers
 }
@@ -35,7 +37,7 @@ func newPorts(listen func(network, address string) (net.Listener, error), log *z
 	if listen == nil {
 		listen = listenTCP
 	}
-	return &ports{listen: listen, log: log, advice: advice, consumers: make(map[*net.TCPConn]struct{}), stopped: make(chan struct{})}
+	return &ports{listen: listen, log: log, advice: advice, consumers: make(map[*relay.TCPEnd]struct{}), stopped: make(chan struct{})}
 }
 
 // listenTCP opens a listener without MPTCP, on which splice(2) and socket
@@ -99,13 +101,13 @@ func (p *ports) begin() bool {
 func (p *ports) end() { p.serving.Done() }
 
 // accept starts to accept on l, between begin and end, until the set is closed.
-// It calls handle for each consumer in a goroutine of its own; handle owns the
-// consumer.
-func (p *ports) accept(l net.Listener, handle func(*net.TCPConn)) {
+// It calls handle for each consumer in a goroutine of its own. handle owns the
+// consumer, and calls done when it is closed: that may be after it has returned.
+func (p *ports) accept(l net.Listener, handle func(consumer *relay.TCPEnd, done func())) {
 	p.serving.Go(func() { p.serve(l, handle) })
 }
 
-func (p *ports) serve(l net.Listener, handle func(*net.TCPConn)) {
+func (p *ports) serve(l net.Listener, handle func(*relay.TCPEnd, func())) {
 	pauses := backoff.ExponentialBackOff{InitialInterval: 5 * time.Millisecond, MaxInterval: time.Second, Multiplier: 2}
 	pauses.Reset()
 	for {
@@ -131,18 +133,16 @@ func (p *ports) serve(l net.Listener, handle func(*net.TCPConn)) {
 			c.Close() // an injected listener's
 			continue
 		}
-		if !p.add(tc) {
-			reset(tc)
+		consumer := relay.TCP(tc)
+		if !p.add(consumer) {
+			consumer.Reset("closing")
 			continue
 		}
-		go func() {
-			defer p.remove(tc)
-			handle(tc)
-		}()
+		go handle(consumer, func() { p.remove(consumer) })
 	}
 }
 
-func (p *ports) add(c *net.TCPConn) bool {
+func (p *ports) add(c *relay.TCPEnd) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -153,7 +153,7 @@ func (p *ports) add(c *net.TCPConn) bool {
 	return true
 }
 
-func (p *ports) remove(c *net.TCPConn) {
+func (p *ports) remove(c *relay.TCPEnd) {
 	p.mu.Lock()
 	delete(p.consumers, c)
 	p.mu.Unlock()
@@ -200,6 +200,6 @@ func (p *ports) cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for c := range p.consumers {
-		reset(c)
+		c.Reset("closing")
 	}
 }

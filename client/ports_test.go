@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"ambassador/internal/link"
+	"ambassador/internal/relay"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
@@ -151,7 +152,7 @@ func TestConsumerOfAClosedSetIsReset(t *testing.T) {
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		p.serve(opened[0], func(*net.TCPConn) { t.Error("served") })
+		p.serve(opened[0], func(*relay.TCPEnd, func()) { t.Error("served") })
 	}()
 	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("%v, want a reset", err)

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"ambassador/internal/link"
+	"ambassador/internal/relay"
 	"ambassador/mux"
 
 	"go.uber.org/zap"
@@ -133,7 +134,7 @@ func (c *Client) bind(routes []*route) error {
 	for i, l := range listeners {
 		r := routes[i]
 		c.log.Info("local port open", zap.Stringer("address", l.Addr()), zap.String("expose", r.expose.String()))
-		c.ports.accept(l, func(consumer *net.TCPConn) { c.serveConsumer(r, consumer) })
+		c.ports.accept(l, func(consumer *relay.TCPEnd, done func()) { c.serveConsumer(r, consumer, done) })
 	}
 	return nil
 }

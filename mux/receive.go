@@ -18,8 +18,11 @@ type inbox struct {
 	dropped  bool  // nobody will read
 	since    int64 // when its reader last took bytes, or the first came after it had all: nanoseconds since the session's epoch
 	deadline time.Time
-	push     func([]byte) int // takes bytes while the reader waits; nil otherwise
-	wake     chan struct{}    // tells the reader: bytes, end or deadline
+	wake     chan struct{} // tells a reader that blocks: bytes, end or deadline
+
+	// While the reader is parked, and nil otherwise.
+	push   func([]byte) int // takes bytes; may be nil then too
+	resume func()
 }
 
 // receive takes a data frame's body from the connection. An error ends the
@@ -79,8 +82,7 @@ func (st *Stream) received(c *chunk) {
 		in.since = st.s.life.now()
 	}
 	added := in.keep(c)
-	in.mu.Unlock()
-	in.notify()
+	in.rouse()
 	st.s.memory.hold(added)
 	st.grant(rest)
 }
@@ -98,16 +100,35 @@ func (in *inbox) keep(c *chunk) (added int) {
 	return c.size()
 }
 
-func (in *inbox) notify() {
+// rouse tells the reader to look. mu is held, and released.
+func (in *inbox) rouse() {
+	resume := in.resume
+	in.push, in.resume = nil, nil
+	in.mu.Unlock()
+	if resume != nil {
+		go resume()
+		return
+	}
 	select {
 	case in.wake <- struct{}{}:
 	default:
 	}
 }
 
+// park is described at Stream.Park.
+func (in *inbox) park(push func([]byte) int, resume func()) bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if len(in.chunks) > 0 || in.ended {
+		return false
+	}
+	in.push, in.resume = push, resume
+	return true
+}
+
 // wait returns nil when there are bytes, io.EOF at an end, or
-// os.ErrDeadlineExceeded. Meanwhile push, if not nil, takes what arrives.
-func (in *inbox) wait(push func([]byte) int) error {
+// os.ErrDeadlineExceeded.
+func (in *inbox) wait() error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	for {
@@ -120,11 +141,9 @@ func (in *inbox) wait(push func([]byte) int) error {
 			return os.ErrDeadlineExceeded
 		}
 		deadline := in.deadline
-		in.push = push
 		in.mu.Unlock()
 		await(in.wake, deadline)
 		in.mu.Lock()
-		in.push = nil
 	}
 }
 
@@ -180,8 +199,7 @@ func (st *Stream) copyOut(b []byte) int {
 func (in *inbox) end() {
 	in.mu.Lock()
 	in.ended = true
-	in.mu.Unlock()
-	in.notify()
+	in.rouse()
 }
 
 // drop throws away what is unread and what may still come.
@@ -195,8 +213,7 @@ func (st *Stream) drop() {
 	}
 	in.chunks, in.held = nil, 0
 	in.window.close(&st.s.memory)
-	in.mu.Unlock()
-	in.notify()
+	in.rouse()
 	st.s.memory.release(freed)
 }
 

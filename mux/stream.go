@@ -65,19 +65,28 @@ func (st *Stream) Read(b []byte) (int, error) {
 
 // WaitReadable blocks until a Read would not: there are bytes, or an end, which
 // it returns. A reader thus holds no buffer while it waits.
-func (st *Stream) WaitReadable() error { return st.WaitReadableOr(nil) }
-
-// WaitReadableOr is WaitReadable with a shortcut: bytes that arrive
-// meanwhile are handed to push, which returns how many bytes it took. Push runs
-// on the session's own goroutine: it must not block, nor touch the stream.
-func (st *Stream) WaitReadableOr(push func([]byte) int) error {
+func (st *Stream) WaitReadable() error {
 	if err := st.answered(); err != nil {
 		return err
 	}
-	if err := st.in.wait(push); err != nil {
+	if err := st.in.wait(); err != nil {
 		return st.readError(err)
 	}
 	return nil
+}
+
+// Park waits without a goroutine: resume is called once, in a goroutine of its
+// own, when a Read would not block. Until then bytes that arrive are handed to
+// push, which returns how many it took; what it leaves is for Read. push runs on
+// the session's own goroutine: it must not block, nor touch the stream. Park
+// returns false, and keeps nothing, when a Read would not block now.
+func (st *Stream) Park(push func([]byte) int, resume func()) bool {
+	st.readMu.Lock()
+	if st.wantsStatus {
+		push = nil // the provider's answer comes first, and is for Read
+	}
+	st.readMu.Unlock()
+	return st.in.park(push, resume)
 }
 
 // answered reads the provider's answer, once.
@@ -118,7 +127,7 @@ func (st *Stream) read(b []byte) (int, error) {
 				return n, nil
 			}
 		}
-		if err := st.in.wait(nil); err != nil {
+		if err := st.in.wait(); err != nil {
 			return 0, st.readError(err)
 		}
 		if len(b) == 0 {
@@ -313,8 +322,7 @@ func (st *Stream) SetDeadline(t time.Time) error {
 func (st *Stream) SetReadDeadline(t time.Time) error {
 	st.in.mu.Lock()
 	st.in.deadline = t
-	st.in.mu.Unlock()
-	st.in.notify()
+	st.in.rouse()
 	return nil
 }
 

@@ -85,10 +85,8 @@ func (ss *session) serve() {
 			break
 		}
 		ss.live.Add(1)
-		ss.streams.Go(func() {
-			defer ss.done()
-			ss.serveStream(st)
-		})
+		ss.streams.Add(1)
+		go ss.serveStream(st)
 	}
 	reason := ss.mux.Err()
 	ss.mux.Close()
@@ -112,8 +110,9 @@ func (ss *session) watchControl() {
 	}
 }
 
-// done ends a drained session after its last stream.
+// done counts a stream that has ended. The last one ends a drained session.
 func (ss *session) done() {
+	defer ss.streams.Done()
 	if ss.live.Add(-1) == 0 && ss.draining.Load() {
 		ss.endSoon()
 	}
@@ -150,43 +149,60 @@ func (ss *session) endSoon() {
 	context.AfterFunc(ss.ended, func() { late.Stop() })
 }
 
-// serveStream connects one stream with its backend.
+// serveStream connects one stream with its backend, which goes on after it
+// returns.
 func (ss *session) serveStream(st *mux.Stream) {
-	log := ss.log.With(zap.Uint32("stream", st.ID()))
 	o, err := st.ReadOpen(openWithin)
 	if err != nil {
-		log.Debug("stream without a usable open header", zap.Error(err))
+		ss.log.Debug("stream without a usable open header", zap.Uint32("stream", st.ID()), zap.Error(err))
 		st.Refuse(mux.RefusedRequest, "")
+		ss.done()
 		return
 	}
-	log = log.With(zap.String("link", o.Link), zap.Uint16("port", o.Port), zap.String("consumer", o.Consumer))
-	if ss.refusing.Load() {
-		st.Refuse(mux.RefusedDraining, "")
-		return
-	}
-	port, ok := ss.lookup(o)
-	if !ok {
-		ss.warn(log, "stream refused: no such link, or not granted", o, "")
-		st.Refuse(mux.RefusedNoLink, "")
-		return
-	}
-	backend, err := ss.dial(st, port.Target, o.Hold)
-	if errors.Is(err, errNobodyWaits) {
-		log.Debug("consumer gone before the backend was reached", zap.Stringer("backend_addr", port.Target), zap.Error(err))
-		st.Reset("consumer gone")
-		return
-	}
-	if err != nil {
-		ss.warn(log, "backend not reached", o, dialReason(err), zap.Stringer("backend_addr", port.Target), zap.Error(err))
-		st.Refuse(mux.RefusedBackend, dialReason(err))
+	port, backend := ss.connect(st, o)
+	if backend == nil {
+		ss.done()
 		return
 	}
 	st.Connected()
 	began := time.Now()
-	r := relay.Copy(st, relay.TCP(backend), relay.Options{})
-	log.Debug("stream ended", zap.Stringer("backend_addr", port.Target),
-		zap.Int64("bytes_in", r.BytesAB), zap.Int64("bytes_out", r.BytesBA), zap.Duration("duration", time.Since(began)),
-		zap.String("close_reason", r.Reason.Name("client", "backend")), zap.Error(r.Err))
+	relay.New(st, relay.TCP(backend), relay.Options{}).Start(func(r relay.Result) {
+		defer ss.done()
+		ss.logOf(st, o).Debug("stream ended", zap.Stringer("backend_addr", port.Target),
+			zap.Int64("bytes_in", r.BytesAB), zap.Int64("bytes_out", r.BytesBA), zap.Duration("duration", time.Since(began)),
+			zap.String("close_reason", r.Reason.Name("client", "backend")), zap.Error(r.Err))
+	})
+}
+
+// logOf is for lines about a stream. It is made for each line: while nothing is
+// logged a stream keeps none.
+func (ss *session) logOf(st *mux.Stream, o mux.Open) *zap.Logger {
+	return ss.log.With(zap.Uint32("stream", st.ID()), zap.String("link", o.Link), zap.Uint16("port", o.Port), zap.String("consumer", o.Consumer))
+}
+
+// connect reaches the backend that a stream asks for. If it does not the stream
+// is refused or reset, the log says why, and the connection is nil.
+func (ss *session) connect(st *mux.Stream, o mux.Open) (link.Port, *net.TCPConn) {
+	if ss.refusing.Load() {
+		st.Refuse(mux.RefusedDraining, "")
+		return link.Port{}, nil
+	}
+	port, ok := ss.lookup(o)
+	if !ok {
+		ss.warn(ss.logOf(st, o), "stream refused: no such link, or not granted", o, "")
+		st.Refuse(mux.RefusedNoLink, "")
+		return link.Port{}, nil
+	}
+	backend, err := ss.dial(st, port.Target, o.Hold)
+	switch {
+	case errors.Is(err, errNobodyWaits):
+		ss.logOf(st, o).Debug("consumer gone before the backend was reached", zap.Stringer("backend_addr", port.Target), zap.Error(err))
+		st.Reset("consumer gone")
+	case err != nil:
+		ss.warn(ss.logOf(st, o), "backend not reached", o, dialReason(err), zap.Stringer("backend_addr", port.Target), zap.Error(err))
+		st.Refuse(mux.RefusedBackend, dialReason(err))
+	}
+	return port, backend
 }
 
 func (ss *session) lookup(o mux.Open) (link.Port, bool) {

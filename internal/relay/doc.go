@@ -4,7 +4,7 @@
 // Call [Copy] with two ends; it returns when both directions are done. Wrap a
 // TCP connection with [TCP]; any other carrier implements [End]. To read the
 // byte counts of a running relay or to cut it, make it with [New], call
-// [Relay.Run], and use [Relay.Bytes] and [Relay.Abort] from elsewhere.
+// [Relay.Start], and use [Relay.Bytes] and [Relay.Abort] from elsewhere.
 //
 // What the ends see:
 //
@@ -32,7 +32,8 @@
 //	aborted            [Relay.Abort] was called
 //
 // Where things are: relay.go has the life of a relay and teardown.go its ends,
-// source.go and raw_unix.go wait for bytes without holding a buffer, buffer.go
-// sizes the buffers, tcp.go and tcp_linux.go are the TCP end, abort_linux.go
+// source.go and raw_unix.go wait for bytes without holding a buffer, doze_unix.go
+// and watch_linux.go without holding a goroutine, buffer.go sizes the buffers,
+// tcp.go, tcp_linux.go and now_linux.go are the TCP end, and watch_linux.go also
 // notices a reset on a connection that nobody reads.
 package relay

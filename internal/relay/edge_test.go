@@ -14,7 +14,7 @@ func TestEOFAfterAbortIsNoCleanEnd(t *testing.T) {
 	r := New(a, b, Options{})
 	r.goneErr[sideA] = errFakeReset
 	consumer.CloseWrite()
-	if res := r.Run(); res.Reason != AReset || !errors.Is(res.Err, errFakeReset) {
+	if res := run(r); res.Reason != AReset || !errors.Is(res.Err, errFakeReset) {
 		t.Errorf("%+v", res)
 	}
 	if _, err := backend.Read(make([]byte, 1)); err != errFakeReset {

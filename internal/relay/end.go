@@ -11,7 +11,7 @@ import (
 // An End may also have these methods, which save memory and time:
 //
 //	WaitReadable() error // blocks until a Read would not: the relay then holds no buffer while it waits
-//	WaitReadableOr(push func([]byte) int) error // the same, and small messages that arrive meanwhile go to push
+//	Park(push func([]byte) int, resume func()) bool // the same without a goroutine; see mux.Stream
 //	Progress() int64     // grows while the peer takes bytes, also in the middle of one Write
 //
 // Without Progress, a peer counts as stopped when one Write of at most 128 KiB

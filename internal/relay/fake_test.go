@@ -185,3 +185,10 @@ func (p *pipeEnd) abortSilently(err error) {
 
 // plainEnd hides WaitReadable.
 type plainEnd struct{ End }
+
+// run starts a relay and waits for its end.
+func run(r *Relay) Result {
+	over := make(chan Result)
+	r.Start(func(res Result) { over <- res })
+	return <-over
+}

@@ -2,9 +2,11 @@
 
 package relay
 
+import "sync/atomic"
+
 // newRawSource: reads by descriptor are for Unix; elsewhere a TCP end is read
 // through net after WaitReadable.
-func newRawSource(from, to End) source { return nil }
+func newRawSource(from, to End, moved *atomic.Int64, resume func()) source { return nil }
 
 // WaitReadable blocks until a Read would not. On Windows the poller waits for
 // readability with a read of no bytes when the callback says "not yet".

@@ -3,9 +3,12 @@
 package relay
 
 import (
+	"errors"
 	"io"
 	"os"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -23,7 +26,11 @@ type rawSource struct {
 	try  func(fd uintptr) bool // made once: a closure per read would be garbage
 	err  error
 
-	to     *TCPEnd          // the other end, if bytes can be spliced to it
+	to     *TCPEnd       // the other end, if bytes can be spliced to it
+	moved  *atomic.Int64 // bytes, by which the dozing judge
+	resume func()
+	roused bool // they watch this source
+
 	bulk   uint8            // above 0: look what is queued; counts small reads down
 	queued int              // bytes to splice; 0: what was read is in chunk
 	limit  io.LimitedReader // net knows this type and splices through it
@@ -39,12 +46,12 @@ const (
 	spliceMax = 1 << 20
 )
 
-func newRawSource(from, to End) source {
+func newRawSource(from, to End, moved *atomic.Int64, resume func()) source {
 	e, ok := from.(*TCPEnd)
 	if !ok {
 		return nil
 	}
-	s := &rawSource{from: e}
+	s := &rawSource{from: e, moved: moved, resume: resume}
 	s.try = s.read
 	if dst, ok := to.(*TCPEnd); ok && canSplice {
 		s.to = dst
@@ -54,11 +61,22 @@ func newRawSource(from, to End) source {
 }
 
 func (s *rawSource) wait() error {
-	s.err = nil
-	if err := s.from.raw.Read(s.try); err != nil {
-		return err
+	if !s.roused {
+		s.roused = true
+		rouses.add(s)
 	}
-	return s.err
+	for s.err = nil; ; {
+		err := s.from.raw.Read(s.try)
+		if err == nil {
+			return s.err
+		}
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
+		if s.doze() {
+			return errParked
+		}
+	}
 }
 
 // read runs when the socket may be readable, with the descriptor held open.
@@ -99,7 +117,15 @@ func (s *rawSource) move(to End) (int64, error) {
 	}
 	s.limit.N = int64(s.queued)
 	s.queued = 0
-	return s.to.conn.ReadFrom(&s.limit)
+	for moved := int64(0); ; {
+		n, err := s.to.conn.ReadFrom(&s.limit)
+		moved += n
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return moved, err
+		}
+		// A slow destination looked like an idle source.
+		_ = s.from.conn.SetReadDeadline(time.Time{})
+	}
 }
 
 // tryWrite writes as much of b as the kernel takes at once. What it does not

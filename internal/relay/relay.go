@@ -29,7 +29,11 @@ type Result struct {
 
 // Copy relays between a and b until both directions are done, and returns how
 // that came about. It owns both ends: they are closed or reset when it returns.
-func Copy(a, b End, o Options) Result { return New(a, b, o).Run() }
+func Copy(a, b End, o Options) Result {
+	over := make(chan Result)
+	New(a, b, o).Start(func(res Result) { over <- res })
+	return <-over
+}
 
 // side is an end's place in a relay.
 type side uint8
@@ -42,12 +46,14 @@ const (
 func (s side) other() side { return 1 - s }
 
 // Relay is one two-way copy. Bytes and Abort may be called at any time, from any
-// goroutine, and Run once.
+// goroutine, and Start once.
 type Relay struct {
 	opts Options
 	ends [2]End
 	dirs [2]direction // by the side they read
 	stop [2]func() bool
+	over func(Result)
+	left atomic.Int32 // directions that are not over
 
 	ended atomic.Bool   // the reason is set; ends may be reset
 	done  chan struct{} // closed with it
@@ -65,11 +71,12 @@ type Relay struct {
 type direction struct {
 	r     *Relay
 	from  side
+	src   source
 	bytes atomic.Int64
 	eof   bool // the source sent FIN and all its bytes are written; r.mu guards it
 }
 
-// New makes a relay, which does nothing until Run.
+// New makes a relay, which does nothing until Start.
 func New(a, b End, o Options) *Relay {
 	if o.HalfClosedIdle == 0 {
 		o.HalfClosedIdle = 24 * time.Hour
@@ -91,9 +98,13 @@ func (r *Relay) Bytes() (ab, ba int64) {
 	return r.dirs[sideA].bytes.Load(), r.dirs[sideB].bytes.Load()
 }
 
-// Run relays until both directions are done. One direction runs in the calling
-// goroutine and one in a goroutine of its own.
-func (r *Relay) Run() Result {
+// Start begins to relay and returns. When both directions are done it calls over,
+// in a goroutine of its own; both ends are closed or reset by then. A direction
+// in which nothing moves holds neither a buffer nor, where its end can be parked,
+// a goroutine.
+func (r *Relay) Start(over func(Result)) {
+	r.over = over
+	r.left.Store(int32(len(r.dirs)))
 	for s := range r.ends {
 		r.aux.Add(1)
 		r.stop[s] = r.ends[s].AfterAbort(func(err error) {
@@ -101,14 +112,18 @@ func (r *Relay) Run() Result {
 			r.gone(side(s), err)
 		})
 	}
-	back := make(chan struct{})
-	go func() {
-		defer close(back)
-		r.dirs[sideB].run()
-	}()
-	r.dirs[sideA].run()
-	<-back
+	for s := range r.dirs {
+		d := &r.dirs[s]
+		d.src = newSource(r.ends[d.from], r.ends[d.from.other()], &d.bytes, d.run)
+		go d.run()
+	}
+}
 
+// directionOver ends the relay with its second direction.
+func (r *Relay) directionOver() {
+	if r.left.Add(-1) > 0 {
+		return
+	}
 	r.closeBoth()
 	for s := range r.ends {
 		if r.stop[s]() {
@@ -118,10 +133,10 @@ func (r *Relay) Run() Result {
 	r.stopIdle()
 	r.aux.Wait()
 	r.result.BytesAB, r.result.BytesBA = r.Bytes()
-	return r.result
+	r.over(r.result)
 }
 
-// Abort resets both ends at once; Run then returns [Aborted]. The reason is for
+// Abort resets both ends at once; the result's reason is then [Aborted]. The reason is for
 // the ends' logs. It does nothing once the relay has ended.
 func (r *Relay) Abort(reason string) {
 	r.once.Do(func() {
@@ -131,22 +146,29 @@ func (r *Relay) Abort(reason string) {
 	})
 }
 
-// run copies until the end of one direction and sees to what follows from it.
+// run copies until the end of one direction and sees to what follows from it, or
+// until the source is parked, which calls run again.
 func (d *direction) run() {
-	from, to := d.r.ends[d.from], d.r.ends[d.from.other()]
-	src := newSource(from, to, &d.bytes)
+	to := d.r.ends[d.from.other()]
 	for {
-		if err := src.wait(); err == io.EOF {
-			d.finished()
+		switch err := d.src.wait(); err {
+		case nil:
+		case errParked:
 			return
-		} else if err != nil {
+		case io.EOF:
+			d.finished()
+			d.r.directionOver()
+			return
+		default:
 			d.r.broken(d.from, err)
+			d.r.directionOver()
 			return
 		}
-		n, err := src.move(to)
+		n, err := d.src.move(to)
 		d.bytes.Add(n)
 		if err != nil {
 			d.writeFailed(err)
+			d.r.directionOver()
 			return
 		}
 	}

@@ -1,24 +1,32 @@
 package relay
 
-import "sync/atomic"
+import (
+	"errors"
+	"sync/atomic"
+)
 
 // source is the reading half of a direction. wait blocks until there is
 // something to move and holds no buffer meanwhile, where its end can do that;
-// its error is the source's, io.EOF at a clean end. move writes what wait found
-// and gives the buffer back; its error is the destination's.
+// its error is the source's, io.EOF at a clean end, or errParked: then resume is
+// called later, in a goroutine of its own, and wait is to be called again. move
+// writes what wait found and gives the buffer back; its error is the
+// destination's.
 type source interface {
 	wait() error
 	move(to End) (int64, error)
 }
 
-func newSource(from, to End, moved *atomic.Int64) source {
-	if s := newRawSource(from, to); s != nil {
+// errParked: the direction needs no goroutine until there is something to move.
+var errParked = errors.New("parked")
+
+func newSource(from, to End, moved *atomic.Int64, resume func()) source {
+	if s := newRawSource(from, to, moved, resume); s != nil {
 		return s
 	}
-	s := &endSource{from: from}
+	s := &endSource{from: from, resume: resume}
 	s.readable, _ = from.(readable)
-	s.pusher, _ = from.(pusher)
-	if tcp, ok := to.(*TCPEnd); ok && s.pusher != nil {
+	s.parker, _ = from.(parker)
+	if tcp, ok := to.(*TCPEnd); ok && s.parker != nil {
 		s.push = func(b []byte) int {
 			n := tcp.tryWrite(b)
 			moved.Add(int64(n))
@@ -30,10 +38,11 @@ func newSource(from, to End, moved *atomic.Int64) source {
 
 type readable interface{ WaitReadable() error }
 
-// pusher is an end that can hand small messages on while its reader waits. That
-// saves waking the reader, which for chatter costs more than the message.
-type pusher interface {
-	WaitReadableOr(push func([]byte) int) error
+// parker is an end that hands bytes on by itself while its reader is parked. That
+// saves waking a goroutine, which for chatter costs more than the message, and
+// the stack that it would wait on.
+type parker interface {
+	Park(push func([]byte) int, resume func()) bool
 }
 
 // chunk is what was read and not written yet.
@@ -54,10 +63,11 @@ func (c *chunk) move(to End) (int64, error) {
 type endSource struct {
 	chunk
 	from     End
-	readable readable // nil: a small buffer is held while waiting
-	pusher   pusher
+	readable readable         // nil: a small buffer is held while waiting
+	parker   parker           // nil: a goroutine is held while waiting
 	push     func([]byte) int // nil: nothing is pushed
-	err      error            // came with the last bytes
+	resume   func()
+	err      error // came with the last bytes
 }
 
 func (s *endSource) wait() error {
@@ -65,9 +75,9 @@ func (s *endSource) wait() error {
 		return s.err
 	}
 	for {
-		if s.push != nil {
-			if err := s.pusher.WaitReadableOr(s.push); err != nil {
-				return err
+		if s.parker != nil {
+			if s.parker.Park(s.push, s.resume) {
+				return errParked
 			}
 		} else if s.readable != nil {
 			if err := s.readable.WaitReadable(); err != nil {

@@ -40,7 +40,8 @@ type TCPEnd struct {
 	closed   bool
 	abortErr error          // the peer aborted
 	onAbort  []*func(error) // by AfterAbort
-	watchID  uint64         // in aborts, 0 if not there (Linux)
+	watchID  uint64         // in watched, 0 if not there (Linux)
+	parked   func()         // to be called when there is something to read, nil if nobody is parked
 }
 
 // TCP makes an end of c and owns it from then on. It sets no delay and a
@@ -84,31 +85,30 @@ func (e *TCPEnd) CloseWrite() error {
 
 // Close ends both directions; the kernel still delivers what was written. As
 // with any TCP socket, closing with bytes unread shows the peer a reset.
-func (e *TCPEnd) Close() error {
-	if !e.closeOnce() {
-		return nil
-	}
-	return e.conn.Close()
-}
+func (e *TCPEnd) Close() error { return e.close(false) }
 
 // Reset sends RST at once and discards what is in the send queue.
-func (e *TCPEnd) Reset(reason string) {
-	if !e.closeOnce() {
-		return
-	}
-	_ = e.conn.SetLinger(0) // fails only on a socket that is closed
-	_ = e.conn.Close()
-}
+func (e *TCPEnd) Reset(reason string) { _ = e.close(true) }
 
-func (e *TCPEnd) closeOnce() (first bool) {
+func (e *TCPEnd) close(abort bool) error {
 	e.mu.Lock()
-	defer e.mu.Unlock()
 	if e.closed {
-		return false
+		e.mu.Unlock()
+		return nil
 	}
 	e.closed = true
 	e.unwatch()
-	return true
+	parked := e.parked
+	e.parked = nil
+	e.mu.Unlock()
+	if abort {
+		_ = e.conn.SetLinger(0) // fails only on a socket that is closed
+	}
+	err := e.conn.Close()
+	if parked != nil {
+		go parked() // its read tells
+	}
+	return err
 }
 
 // AfterAbort is described at [End]. The error is [ErrPeerAborted]: the kernel
@@ -133,9 +133,6 @@ func (e *TCPEnd) forget(f *func(error)) bool {
 	for i, g := range e.onAbort {
 		if f == g {
 			e.onAbort = append(e.onAbort[:i], e.onAbort[i+1:]...)
-			if len(e.onAbort) == 0 && !e.closed {
-				e.unwatch()
-			}
 			return true
 		}
 	}
@@ -154,7 +151,6 @@ func (e *TCPEnd) aborted() {
 		go (*f)(e.abortErr)
 	}
 	e.onAbort = nil
-	e.unwatch()
 }
 
 func (e *TCPEnd) isAborted() bool {

@@ -8,7 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const canSplice = true
+const (
+	canSplice = true
+	canPark   = true
+)
 
 // readQueue gives the number of bytes that the kernel holds for a reader
 // (SIOCINQ, tcp(7)).

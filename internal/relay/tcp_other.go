@@ -10,7 +10,10 @@ import (
 // Elsewhere than on Linux the relay goes by what reads and writes tell: see the
 // table at TCPEnd.
 
-const canSplice = false
+const (
+	canSplice = false
+	canPark   = false
+)
 
 func readQueue(int) int { return 0 }
 
@@ -25,3 +28,5 @@ func (e *TCPEnd) drain(time.Duration) {}
 func (e *TCPEnd) watch() {}
 
 func (e *TCPEnd) unwatch() {}
+
+func (e *TCPEnd) park(func()) bool { return false }

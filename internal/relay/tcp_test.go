@@ -50,7 +50,7 @@ func start(t testing.TB, a, b End, o Options) *running {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		r.result <- r.Run()
+		r.result <- run(r.Relay)
 	}()
 	t.Cleanup(func() {
 		r.Abort("test over")
@@ -428,7 +428,7 @@ func TestBothEndsGone(t *testing.T) {
 		if known { // by AfterAbort, which came before the writes
 			r.goneErr = [2]error{errFakeReset, errFakeReset}
 		}
-		if res := r.Run(); res.Reason != AReset && res.Reason != BReset {
+		if res := run(r); res.Reason != AReset && res.Reason != BReset {
 			t.Errorf("%+v", res)
 		}
 		if !a.wasReset() || !b.wasReset() {
@@ -480,7 +480,7 @@ func TestAbortBeforeRun(t *testing.T) {
 	b, _ := newPipe(10)
 	r := New(TCP(a), b, Options{})
 	r.Abort("")
-	if res := r.Run(); res.Reason != Aborted {
+	if res := run(r); res.Reason != Aborted {
 		t.Errorf("%+v", res)
 	}
 }

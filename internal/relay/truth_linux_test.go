@@ -184,12 +184,13 @@ func TestResetTakenByAWriterIsNoEOF(t *testing.T) {
 		}
 	})
 	t.Run("relay's read", func(t *testing.T) {
-		if err := newSource(spent(t), nil, new(atomic.Int64)).wait(); !errors.Is(err, syscall.ECONNRESET) {
+		if err := newSource(spent(t), nil, new(atomic.Int64), nil).wait(); !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("wait: %v; want ECONNRESET", err)
 		}
 	})
 	t.Run("AfterAbort", func(t *testing.T) {
 		e := spent(t)
+		defer e.Close()
 		told := make(chan error, 1)
 		e.AfterAbort(func(err error) { told <- err })
 		wantTold(t, told)
@@ -205,7 +206,7 @@ func TestOrderlyEndIsEOF(t *testing.T) {
 	wantEOF(t, peer)
 	peer.Close()
 	awaitEvent(t, c, unix.POLLHUP, soon) // closed both ways, and in order
-	if err := newSource(e, nil, new(atomic.Int64)).wait(); err != io.EOF {
+	if err := newSource(e, nil, new(atomic.Int64), nil).wait(); err != io.EOF {
 		t.Errorf("wait: %v; want EOF", err)
 	}
 }
@@ -331,10 +332,10 @@ func TestAfterAbort(t *testing.T) {
 			wantTold(t, told)
 		}
 		// Those that were closed behind their backs are still listed.
-		aborts.mu.Lock()
-		clear(aborts.ends)
-		_ = aborts.file.SetReadDeadline(time.Unix(1, 0))
-		aborts.mu.Unlock()
+		watched.mu.Lock()
+		clear(watched.ends)
+		_ = watched.file.SetReadDeadline(time.Unix(1, 0))
+		watched.mu.Unlock()
 	})
 }
 
@@ -357,6 +358,7 @@ func TestAfterAbortFromManyGoroutines(t *testing.T) {
 				peer.SetLinger(0)
 				peer.Close()
 				wantTold(t, told)
+				e.Close()
 			}
 		}()
 	}
