@@ -160,7 +160,7 @@ func (k *keeper) closeStandby() {
 func (k *keeper) connect() (*mux.Session, []mux.Offer, error) {
 	ctx, cancel := context.WithTimeout(k.c.ctx, k.c.HandshakeTimeout)
 	defer cancel()
-	d := net.Dialer{Timeout: connectTimeout}
+	d := net.Dialer{Timeout: connectTimeout, KeepAlive: -1} // mux sets its own
 	d.SetMultipathTCP(false)
 	conn, err := d.DialContext(ctx, "tcp", k.c.Provider)
 	if err != nil {

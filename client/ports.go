@@ -43,7 +43,7 @@ func newPorts(listen func(network, address string) (net.Listener, error), log *z
 // listenTCP opens a listener without MPTCP, on which splice(2) and socket
 // options do not work.
 func listenTCP(network, address string) (net.Listener, error) {
-	lc := net.ListenConfig{}
+	lc := net.ListenConfig{KeepAlive: -1} // whoever takes the connections sets their own
 	lc.SetMultipathTCP(false)
 	return lc.Listen(context.Background(), network, address)
 }

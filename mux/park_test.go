@@ -100,14 +100,41 @@ func TestParkedReader(t *testing.T) {
 		c, p := streamPair(t, client, provider)
 		parked := park(t, c, 100)
 		p.Write([]byte("hello"))
+		parked.wantPushed(t, "hello")
+		p.Write([]byte("again"))
+		parked.wantPushed(t, "again")
+		p.CloseWrite()
+		parked.wantResumed(t)
+		if _, err := c.Read(make([]byte, 1)); err != io.EOF {
+			t.Errorf("read %v, want EOF", err)
+		}
+	})
+	t.Run("the-answer-alone-is-no-end", func(t *testing.T) {
+		c, p := streamPair(t, client, provider)
+		parked := park(t, c, 0)
+		p.Write([]byte("hello"))
 		parked.wantResumed(t)
 		got := make([]byte, 5)
 		if _, err := io.ReadFull(c, got); err != nil || string(got) != "hello" {
 			t.Errorf("read %q, %v", got, err)
 		}
-		parked = park(t, c, 100)
-		p.Write([]byte("again"))
-		parked.wantPushed(t, "again")
+	})
+	t.Run("a-refusal-resumes", func(t *testing.T) {
+		c, err := client.Open(Open{Link: "redis", Port: 6379}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := provider.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		parked := park(t, c, 100)
+		p.Refuse(RefusedBackend, "down")
+		parked.wantResumed(t)
+		refused := (*RefusedError)(nil)
+		if _, err := c.Read(make([]byte, 1)); !errors.As(err, &refused) || refused.Reason != "down" {
+			t.Errorf("read %v, want a refusal", err)
+		}
 	})
 	t.Run("windows-are-granted-for-what-is-pushed", func(t *testing.T) {
 		c, p := streamPair(t, client, provider)

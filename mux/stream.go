@@ -20,8 +20,8 @@ type Stream struct {
 
 	opened int64 // when: nanoseconds since the session's epoch
 
+	wantsStatus bool // a client's stream whose answer has not been read; the reader's, or push's while it is parked
 	readMu      sync.Mutex
-	wantsStatus bool  // a client's stream whose answer has not been read
 	statusErr   error // how it was refused
 
 	writeMu  sync.Mutex
@@ -81,12 +81,25 @@ func (st *Stream) WaitReadable() error {
 // the session's own goroutine: it must not block, nor touch the stream. Park
 // returns false, and keeps nothing, when a Read would not block now.
 func (st *Stream) Park(push func([]byte) int, resume func()) bool {
-	st.readMu.Lock()
-	if st.wantsStatus {
-		push = nil // the provider's answer comes first, and is for Read
+	if push != nil && st.wantsStatus {
+		push = st.behindStatus(push)
 	}
-	st.readMu.Unlock()
 	return st.in.park(push, resume)
+}
+
+// behindStatus takes the provider's good word off what is pushed first. A refusal
+// is left to Read.
+func (st *Stream) behindStatus(push func([]byte) int) func([]byte) int {
+	return func(b []byte) int {
+		switch {
+		case !st.wantsStatus:
+			return push(b)
+		case b[0] != statusOK:
+			return 0
+		}
+		st.wantsStatus = false
+		return 1 + push(b[1:])
+	}
 }
 
 // answered reads the provider's answer, once.

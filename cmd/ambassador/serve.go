@@ -71,7 +71,7 @@ func serve(cmd *cobra.Command, env environment, f serveFlags) error {
 	if err != nil {
 		return err
 	}
-	lc := net.ListenConfig{}
+	lc := net.ListenConfig{KeepAlive: -1} // whoever takes the connections sets their own
 	lc.SetMultipathTCP(false) // TCP_USER_TIMEOUT does not work on MPTCP sockets
 	l, err := lc.Listen(context.Background(), "tcp", *f.listen)
 	if err != nil {

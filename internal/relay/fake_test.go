@@ -188,7 +188,7 @@ type plainEnd struct{ End }
 
 // run starts a relay and waits for its end.
 func run(r *Relay) Result {
-	over := make(chan Result)
+	over := make(chan Result, 1)
 	r.Start(func(res Result) { over <- res })
 	return <-over
 }

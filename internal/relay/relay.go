@@ -30,7 +30,7 @@ type Result struct {
 // Copy relays between a and b until both directions are done, and returns how
 // that came about. It owns both ends: they are closed or reset when it returns.
 func Copy(a, b End, o Options) Result {
-	over := make(chan Result)
+	over := make(chan Result, 1)
 	New(a, b, o).Start(func(res Result) { over <- res })
 	return <-over
 }
@@ -98,10 +98,11 @@ func (r *Relay) Bytes() (ab, ba int64) {
 	return r.dirs[sideA].bytes.Load(), r.dirs[sideB].bytes.Load()
 }
 
-// Start begins to relay and returns. When both directions are done it calls over,
-// in a goroutine of its own; both ends are closed or reset by then. A direction
-// in which nothing moves holds neither a buffer nor, where its end can be parked,
-// a goroutine.
+// Start begins to relay. When both directions are done over is called, by which
+// time both ends are closed or reset. Start itself returns then or before: it
+// works in the calling goroutine as long as that saves starting another. A
+// direction in which nothing moves holds neither a buffer nor, where its end can
+// be parked, a goroutine.
 func (r *Relay) Start(over func(Result)) {
 	r.over = over
 	r.left.Store(int32(len(r.dirs)))
@@ -112,11 +113,19 @@ func (r *Relay) Start(over func(Result)) {
 			r.gone(side(s), err)
 		})
 	}
-	for s := range r.dirs {
-		d := &r.dirs[s]
+	first, second := &r.dirs[sideA], &r.dirs[sideB]
+	for _, d := range []*direction{first, second} {
 		d.src = newSource(r.ends[d.from], r.ends[d.from.other()], &d.bytes, d.run)
-		go d.run()
 	}
+	if _, parks := r.ends[sideB].(parker); parks {
+		first, second = second, first
+	}
+	if _, parks := r.ends[first.from].(parker); !parks {
+		go first.run()
+	} else if err := first.src.wait(); err != errParked {
+		go first.goOn(err)
+	}
+	second.run()
 }
 
 // directionOver ends the relay with its second direction.
@@ -148,30 +157,29 @@ func (r *Relay) Abort(reason string) {
 
 // run copies until the end of one direction and sees to what follows from it, or
 // until the source is parked, which calls run again.
-func (d *direction) run() {
+func (d *direction) run() { d.goOn(d.src.wait()) }
+
+// goOn is run after the source has waited.
+func (d *direction) goOn(err error) {
 	to := d.r.ends[d.from.other()]
-	for {
-		switch err := d.src.wait(); err {
-		case nil:
-		case errParked:
-			return
-		case io.EOF:
-			d.finished()
-			d.r.directionOver()
-			return
-		default:
-			d.r.broken(d.from, err)
-			d.r.directionOver()
-			return
-		}
-		n, err := d.src.move(to)
+	for ; err == nil; err = d.src.wait() {
+		n, failed := d.src.move(to)
 		d.bytes.Add(n)
-		if err != nil {
-			d.writeFailed(err)
+		if failed != nil {
+			d.writeFailed(failed)
 			d.r.directionOver()
 			return
 		}
 	}
+	switch err {
+	case errParked:
+		return
+	case io.EOF:
+		d.finished()
+	default:
+		d.r.broken(d.from, err)
+	}
+	d.r.directionOver()
 }
 
 // writeFailed sees to it that the source gets a reset, after what its peer may
@@ -205,6 +213,9 @@ func (d *direction) finished() {
 	r.mu.Unlock()
 	if r.ended.Load() {
 		return // a reset of our own can look like an end to a reader
+	}
+	if _, tcp := r.ends[to].(*TCPEnd); tcp && !first {
+		return // its Close, which is next, sends the FIN
 	}
 	if err := r.ends[to].CloseWrite(); err != nil {
 		r.gone(to, err)

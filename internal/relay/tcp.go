@@ -25,7 +25,7 @@ var keepAlive = net.KeepAliveConfig{
 // What it can tell depends on the system:
 //
 //	                                     Linux   elsewhere
-//	a reset while nobody reads           <1 s    at the next read or write
+//	a reset while nobody reads           <0.1 s  at the next read or write
 //	bytes waiting in the send queue      sent    discarded
 //	when a relay resets this end
 //	bulk between two TCP ends            splice  read and write
@@ -44,18 +44,16 @@ type TCPEnd struct {
 	parked   func()         // to be called when there is something to read, nil if nobody is parked
 }
 
-// TCP makes an end of c and owns it from then on. It sets no delay and a
-// keepalive of its own; a listener or dialer that sets one too does so in vain.
+// TCP makes an end of c and owns it from then on. It sets a keepalive of its own;
+// a listener or dialer that sets one too does so in vain.
 func TCP(c *net.TCPConn) *TCPEnd {
-	// Errors here mean that c is closed or already reset, which the first read
-	// tells better.
-	_ = c.SetNoDelay(true)
-	_ = c.SetKeepAliveConfig(keepAlive)
 	raw, err := c.SyscallConn()
 	if err != nil {
-		raw = closedConn{err}
+		raw = closedConn{err} // which the first read tells better
 	}
-	return &TCPEnd{conn: c, raw: raw}
+	e := &TCPEnd{conn: c, raw: raw}
+	newcomers.add(e)
+	return e
 }
 
 // closedConn stands in for a connection that gives no descriptor.
@@ -121,9 +119,6 @@ func (e *TCPEnd) AfterAbort(f func(error)) (stop func() bool) {
 		return func() bool { return false }
 	}
 	e.onAbort = append(e.onAbort, &f)
-	if !e.closed {
-		e.watch()
-	}
 	return func() bool { return e.forget(&f) }
 }
 

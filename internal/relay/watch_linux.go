@@ -170,7 +170,10 @@ func (w *watcher) report(event *unix.EpollEvent) {
 func (e *TCPEnd) park(resume func()) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.closed || e.abortErr != nil || e.watchID == 0 {
+	if e.closed || e.abortErr != nil {
+		return false
+	}
+	if e.watch(); e.watchID == 0 {
 		return false
 	}
 	e.parked = resume // before it may be reported
