@@ -72,7 +72,7 @@ func serve(cmd *cobra.Command, env environment, f serveFlags) error {
 		return err
 	}
 	lc := net.ListenConfig{KeepAlive: -1} // whoever takes the connections sets their own
-	lc.SetMultipathTCP(false) // TCP_USER_TIMEOUT does not work on MPTCP sockets
+	lc.SetMultipathTCP(false)             // TCP_USER_TIMEOUT does not work on MPTCP sockets
 	l, err := lc.Listen(context.Background(), "tcp", *f.listen)
 	if err != nil {
 		return fmt.Errorf("--listen %s cannot be opened: %w: free it, or choose another", *f.listen, err)

@@ -71,7 +71,7 @@ func (d *Dialer) Dial(ctx context.Context, t Target, hold time.Duration) (*net.T
 
 func (d *Dialer) attempt(ctx context.Context, t Target) (*net.TCPConn, error) {
 	nd := net.Dialer{Resolver: d.Resolver, Control: d.refuseSelf, KeepAlive: -1} // internal/relay sets its own
-	nd.SetMultipathTCP(false) // splice(2) and socket options want plain TCP
+	nd.SetMultipathTCP(false)                                                    // splice(2) and socket options want plain TCP
 	c, err := nd.DialContext(ctx, "tcp", net.JoinHostPort(d.host(ctx, t), strconv.Itoa(int(t.Port))))
 	if err != nil {
 		return nil, err
