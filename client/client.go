@@ -209,14 +209,15 @@ func (c *Client) serveConsumer(r *route, consumer *relay.TCPEnd, done func()) {
 			c.seen.warn(log, "consumer reset", r.address, refused)
 			return
 		}
-		logEnd(log.With(zap.Uint32("stream", st.ID())), res, "consumer", "session", time.Since(began))
+		logEnd(log.WithLazy(zap.Uint32("stream", st.ID())), res, "consumer", "session", time.Since(began))
 	})
 }
 
-// logOf is for lines about a consumer. It is made for each line: while nothing is
-// logged a connection keeps none.
+// logOf is for lines about a consumer. It is made for each line, so that an idle
+// connection keeps none, and lazy, so that a line which is not written costs
+// little.
 func (c *Client) logOf(r *route, consumer net.Addr) *zap.Logger {
-	return c.log.With(zap.Stringer("client_addr", consumer), zap.Stringer("port", r))
+	return c.log.WithLazy(zap.Stringer("client_addr", consumer), zap.Stringer("port", r))
 }
 
 // open finds a session within the hold budget and opens a stream on it.

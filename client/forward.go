@@ -110,7 +110,7 @@ func (f *Forwarder) serveConsumer(fw link.Forward, consumer *relay.TCPEnd, done 
 
 // logOf is for lines about a consumer.
 func (f *Forwarder) logOf(fw link.Forward, consumer net.Addr) *zap.Logger {
-	return f.log.With(zap.Stringer("client_addr", consumer), zap.String("link", fw.Link), zap.Stringer("backend_addr", fw.Target))
+	return f.log.WithLazy(zap.Stringer("client_addr", consumer), zap.String("link", fw.Link), zap.Stringer("backend_addr", fw.Target))
 }
 
 // logEnd writes the one line of a connection that was served.

@@ -79,6 +79,37 @@ func (s *Session) Accept() (*Stream, error) {
 	return st, nil
 }
 
+// Handle is Accept without a goroutine that waits: f is called with each stream
+// that the peer opens, on the session's own goroutine, and must not block. It is
+// not called any more once Close has returned.
+func (s *Session) Handle(f func(*Stream)) {
+	s.mu.Lock()
+	s.handle = f
+	came := s.accepts
+	s.accepts = nil
+	s.mu.Unlock()
+	for _, st := range came {
+		f(st)
+	}
+}
+
+// acceptOrHandle passes on a stream that the peer has opened.
+func (s *Session) acceptOrHandle(st *Stream) {
+	s.mu.Lock()
+	handle, over := s.handle, s.cause != nil
+	if handle == nil && !over {
+		s.accepts = append(s.accepts, st)
+		s.acceptable.Signal()
+	}
+	s.mu.Unlock()
+	switch {
+	case over:
+		st.drop() // nobody will
+	case handle != nil:
+		handle(st)
+	}
+}
+
 // ReadOpen reads the open header of an accepted stream, within the given time.
 // A header that cannot be understood is ErrProtocol.
 func (st *Stream) ReadOpen(within time.Duration) (Open, error) {

@@ -1,10 +1,12 @@
 package mux
 
 import (
-	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"slices"
 	"sync"
 )
 
@@ -40,7 +42,7 @@ const maxLine = 1 << 20
 // others send.
 type Control struct {
 	stream *Stream
-	lines  *bufio.Scanner
+	unread []byte // received behind the last message; nil when there is nothing
 
 	mu sync.Mutex // one line at a time
 }
@@ -60,8 +62,7 @@ func (s *Session) openControl(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.control = &Control{stream: st, lines: bufio.NewScanner(st)}
-	s.control.lines.Buffer(make([]byte, 0, 512), maxLine)
+	s.control = &Control{stream: st}
 	return nil
 }
 
@@ -80,16 +81,41 @@ func (c *Control) Send(m Message) error {
 // Receive waits for the next message. A line that is no message is ErrProtocol,
 // and so is one of more than 1 MiB; the session's end is ErrSessionLost.
 func (c *Control) Receive() (Message, error) {
-	if !c.lines.Scan() {
-		if err := c.lines.Err(); err != nil {
-			if err == bufio.ErrTooLong {
-				return Message{}, fmt.Errorf("%w: control message of more than %d bytes", ErrProtocol, maxLine)
+	for {
+		if line, rest, found := bytes.Cut(c.unread, []byte{'\n'}); found {
+			c.unread = rest
+			if len(rest) == 0 {
+				c.unread = nil // an idle session holds no buffer
 			}
+			return parseMessage(line)
+		}
+		if len(c.unread) > maxLine {
+			return Message{}, fmt.Errorf("%w: control message of more than %d bytes", ErrProtocol, maxLine)
+		}
+		if err := c.readMore(); err != nil {
 			return Message{}, err
 		}
-		return Message{}, fmt.Errorf("%w: the control stream ended", ErrSessionLost)
 	}
-	return parseMessage(c.lines.Bytes())
+}
+
+func (c *Control) readMore() error {
+	if err := c.stream.WaitReadable(); err != nil && err != io.EOF {
+		return err
+	}
+	c.unread = slices.Grow(c.unread, 512)
+	n, err := c.stream.Read(c.unread[len(c.unread):cap(c.unread)])
+	c.unread = c.unread[:len(c.unread)+n]
+	if err == io.EOF {
+		err = fmt.Errorf("%w: the control stream ended", ErrSessionLost)
+	}
+	return err
+}
+
+// Park waits for the next message without a goroutine: resume is called once, in
+// a goroutine of its own, when Receive would not block. It returns false, and
+// keeps nothing, when it would not block now.
+func (c *Control) Park(resume func()) bool {
+	return bytes.IndexByte(c.unread, '\n') < 0 && c.stream.Park(nil, resume)
 }
 
 func parseMessage(line []byte) (Message, error) {

@@ -46,8 +46,13 @@ func (s *Session) receivedFrame(h *frameHeader) error {
 		return fmt.Errorf("%w: end of stream %d in a frame with its beginning or data", ErrProtocol, h.stream())
 	}
 	if flags&flagSYN != 0 {
-		if err := s.opened(h.stream()); err != nil {
+		st, err := s.opened(h.stream())
+		if err != nil {
 			return err
+		}
+		if st != nil {
+			// Last, so that its first bytes are there when it is looked at.
+			defer s.acceptOrHandle(st)
 		}
 	}
 	st := s.stream(h.stream())
@@ -80,32 +85,31 @@ func (s *Session) discard(n uint32) error {
 }
 
 // opened registers a stream that the peer opens. Only clients open any, in odd
-// numbers (yamux's spec.md, "StreamID Field"), and none that is open already.
-func (s *Session) opened(id uint32) error {
+// numbers (yamux's spec.md, "StreamID Field"), and none that is open already. It
+// is nil when it is not taken.
+func (s *Session) opened(id uint32) (*Stream, error) {
 	switch {
 	case s.isClient:
-		return fmt.Errorf("%w: the provider opened stream %d", ErrProtocol, id)
+		return nil, fmt.Errorf("%w: the provider opened stream %d", ErrProtocol, id)
 	case id%2 == 0:
-		return fmt.Errorf("%w: the client opened stream %d, a number of ours", ErrProtocol, id)
+		return nil, fmt.Errorf("%w: the client opened stream %d, a number of ours", ErrProtocol, id)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case s.cause != nil:
-		return nil
+		return nil, nil
 	case s.streams[id] != nil:
-		return fmt.Errorf("%w: the client opened stream %d twice", ErrProtocol, id)
+		return nil, fmt.Errorf("%w: the client opened stream %d twice", ErrProtocol, id)
 	case len(s.streams) > s.maxStreams:
 		s.log.Warn("client opened too many streams, resetting the newest", zap.Int("limit", s.maxStreams))
 		_ = s.out.control(nil, makeHeader(typeWindowUpdate, flagRST, id, 0)) // fails when the session has ended
-		return nil
+		return nil, nil
 	}
 	st := newStream(s, id)
 	st.first = flagACK
 	s.streams[id] = st
-	s.accepts = append(s.accepts, st)
-	s.acceptable.Signal()
-	return nil
+	return st, nil
 }
 
 func readCause(err error) error {

@@ -87,6 +87,8 @@ type Session struct {
 	streams    map[uint32]*Stream // every stream that a frame may still concern
 	accepts    []*Stream          // opened by the peer, not accepted yet
 	acceptable sync.Cond
+	handle     func(*Stream) // takes them instead; nil until Handle
+	afterEnd   []func()
 	retired    chan struct{} // nil until Retire; closed when no stream is left
 	cause      error         // why the session ended; nil while it lives
 	done       chan struct{} // closed when it ends
@@ -202,6 +204,9 @@ func (s *Session) died(cause error) {
 	s.streams = nil
 	s.acceptable.Broadcast()
 	close(s.done)
+	for _, f := range s.afterEnd {
+		go f()
+	}
 	lost := s.lostLocked()
 	s.mu.Unlock()
 	s.life.stop()
@@ -280,6 +285,18 @@ func (s *Session) goodbye() {
 
 // Done is closed when the session has ended, for whatever reason.
 func (s *Session) Done() <-chan struct{} { return s.done }
+
+// AfterEnd has f called in a goroutine of its own when the session has ended, or
+// now if it has. The session is still to be closed.
+func (s *Session) AfterEnd(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cause != nil {
+		go f()
+		return
+	}
+	s.afterEnd = append(s.afterEnd, f)
+}
 
 // Err is nil while the session lives, then why it ended: ErrClosed, or an error
 // that is ErrSessionLost.

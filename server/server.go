@@ -150,10 +150,7 @@ func (s *Server) Serve(l net.Listener) error {
 			c.Close()
 			return ErrClosed
 		}
-		go func() {
-			defer s.running.Done()
-			s.serveConn(c)
-		}()
+		go s.serveConn(c, s.running.Done)
 	}
 }
 
@@ -209,20 +206,22 @@ func (s *Server) closing() bool {
 	return s.draining
 }
 
-// serveConn makes a session of an accepted connection and serves it to its end.
-func (s *Server) serveConn(c net.Conn) {
-	log := s.log.With(zap.Stringer("client_addr", c.RemoteAddr()))
+// serveConn makes a session of an accepted connection and begins to serve it.
+// ended is called when it is over.
+func (s *Server) serveConn(c net.Conn, ended func()) {
+	log := s.log.WithLazy(zap.Stringer("client_addr", c.RemoteAddr()))
 	ss, err := s.handshake(c, log)
+	if err == nil {
+		ss.serve(ended)
+		return
+	}
+	defer ended()
 	if refused := (*refusedError)(nil); errors.As(err, &refused) {
 		s.seen.warn(log, "client refused", refused.Error(), zap.Error(err))
 		return
 	}
-	if err != nil {
-		// Scanners and strangers come every minute of the day: a debug line.
-		log.Debug("connection refused before it was authenticated", zap.Error(err))
-		return
-	}
-	ss.serve()
+	// Scanners and strangers come every minute of the day: a debug line.
+	log.Debug("connection refused before it was authenticated", zap.Error(err))
 }
 
 // handshake authenticates a connection: TLS, the peer's grant, and its hello.
@@ -236,14 +235,14 @@ func (s *Server) handshake(c net.Conn, log *zap.Logger) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	ss, err := s.welcome(ctx, m, log)
+	ss, err := s.welcome(ctx, m)
 	if err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
 	return ss, nil
 }
 
-func (s *Server) welcome(ctx context.Context, m *mux.Session, log *zap.Logger) (*session, error) {
+func (s *Server) welcome(ctx context.Context, m *mux.Session) (*session, error) {
 	defer context.AfterFunc(ctx, func() { m.Close() })()
 	hello, err := m.Control().Receive()
 	if err != nil {
@@ -257,7 +256,7 @@ func (s *Server) welcome(ctx context.Context, m *mux.Session, log *zap.Logger) (
 		// Its certificate is good, so it may know that it is not this that fails.
 		return nil, errors.Join(&refusedError{err}, m.Control().Send(mux.Message{Kind: mux.KindRefuse, Reason: "the provider grants this client nothing"}))
 	}
-	ss := newSession(s, m, peer, log.With(zap.String("peer", peer.Identity)))
+	ss := newSession(s, m, peer)
 	// It is known before the client is: a drain from here on tells it, behind the
 	// welcome.
 	if !s.addSession(ss) {

@@ -32,7 +32,6 @@ type session struct {
 	server *Server
 	mux    *mux.Session
 	peer   Peer
-	log    *zap.Logger
 
 	welcomed chan struct{} // closed when the welcome was sent, or could not be
 
@@ -42,13 +41,19 @@ type session struct {
 	draining atomic.Bool
 	refusing atomic.Bool  // a while into draining
 	live     atomic.Int64 // streams being served
-	streams  sync.WaitGroup
+	streams  sync.WaitGroup // and watchControl
 }
 
-func newSession(s *Server, m *mux.Session, p Peer, log *zap.Logger) *session {
-	ss := &session{server: s, mux: m, peer: p, log: log, welcomed: make(chan struct{})}
+func newSession(s *Server, m *mux.Session, p Peer) *session {
+	ss := &session{server: s, mux: m, peer: p, welcomed: make(chan struct{})}
 	ss.ended, ss.cancel = context.WithCancel(context.Background())
 	return ss
+}
+
+// log is for lines about the session. It is made for each line, so that an idle
+// session keeps none, and lazy, so that a line which is not written costs little.
+func (ss *session) log() *zap.Logger {
+	return ss.server.log.WithLazy(zap.Stringer("client_addr", ss.mux.RemoteAddr()), zap.String("peer", ss.peer.Identity))
 }
 
 // offers is the part of the catalogue that the peer was granted.
@@ -72,38 +77,41 @@ func (ss *session) granted(name string) bool {
 	return slices.Contains(ss.peer.Links, name) || slices.Contains(ss.peer.Links, "*")
 }
 
-// serve runs the session to its end and waits for all of its goroutines.
-func (ss *session) serve() {
+// serve begins to serve the session, which holds no goroutine while it idles. ended
+// is called when it is over and all of its goroutines are.
+func (ss *session) serve(ended func()) {
 	began := time.Now()
-	ss.log.Info("client connected", zap.Int("links", len(ss.offers())))
+	ss.log().Info("client connected", zap.Int("links", len(ss.offers())))
 	stop := context.AfterFunc(ss.server.ctx, func() { ss.mux.Close() })
-	defer stop()
-	ss.streams.Go(ss.watchControl)
-	for {
-		st, err := ss.mux.Accept()
-		if err != nil {
-			break
-		}
+	ss.streams.Add(1)
+	ss.watchControl()
+	ss.mux.Handle(func(st *mux.Stream) {
 		ss.live.Add(1)
 		ss.streams.Add(1)
 		go ss.serveStream(st)
-	}
-	reason := ss.mux.Err()
-	ss.mux.Close()
-	ss.streams.Wait()
-	ss.cancel()
-	ss.server.removeSession(ss)
-	ss.log.Info("client disconnected", zap.NamedError("close_reason", reason), zap.Duration("duration", time.Since(began)))
+	})
+	ss.mux.AfterEnd(func() {
+		defer ended()
+		stop()
+		reason := ss.mux.Err()
+		ss.mux.Close()
+		ss.streams.Wait()
+		ss.cancel()
+		ss.server.removeSession(ss)
+		ss.log().Info("client disconnected", zap.NamedError("close_reason", reason), zap.Duration("duration", time.Since(began)))
+	})
 }
 
 // watchControl ends the session of a client that breaks the protocol. Clients
 // have nothing to say after their hello in this version.
 func (ss *session) watchControl() {
-	for {
-		if _, err := ss.mux.Control().Receive(); err != nil {
+	control := ss.mux.Control()
+	for !control.Park(ss.watchControl) {
+		if _, err := control.Receive(); err != nil {
 			if ss.mux.Err() == nil {
-				ss.log.Warn("client's control stream failed, ending its session", zap.Error(err))
+				ss.log().Warn("client's control stream failed, ending its session", zap.Error(err))
 			}
+			ss.streams.Done()
 			ss.mux.Close()
 			return
 		}
@@ -126,7 +134,7 @@ func (ss *session) drain() {
 	}
 	<-ss.welcomed
 	if err := ss.mux.Control().Send(mux.Message{Kind: mux.KindDrain}); err != nil {
-		ss.log.Debug("drain could not be sent", zap.Error(err)) // the session has ended
+		ss.log().Debug("drain could not be sent", zap.Error(err)) // the session has ended
 	}
 	// Streams that were on their way when the client was told are served.
 	refuse := time.AfterFunc(drainGrace, func() { ss.refusing.Store(true) })
@@ -154,7 +162,7 @@ func (ss *session) endSoon() {
 func (ss *session) serveStream(st *mux.Stream) {
 	o, err := st.ReadOpen(openWithin)
 	if err != nil {
-		ss.log.Debug("stream without a usable open header", zap.Uint32("stream", st.ID()), zap.Error(err))
+		ss.log().Debug("stream without a usable open header", zap.Uint32("stream", st.ID()), zap.Error(err))
 		st.Refuse(mux.RefusedRequest, "")
 		ss.done()
 		return
@@ -174,10 +182,9 @@ func (ss *session) serveStream(st *mux.Stream) {
 	})
 }
 
-// logOf is for lines about a stream. It is made for each line: while nothing is
-// logged a stream keeps none.
+// logOf is for lines about a stream.
 func (ss *session) logOf(st *mux.Stream, o mux.Open) *zap.Logger {
-	return ss.log.With(zap.Uint32("stream", st.ID()), zap.String("link", o.Link), zap.Uint16("port", o.Port), zap.String("consumer", o.Consumer))
+	return ss.log().WithLazy(zap.Uint32("stream", st.ID()), zap.String("link", o.Link), zap.Uint16("port", o.Port), zap.String("consumer", o.Consumer))
 }
 
 // connect reaches the backend that a stream asks for. If it does not the stream
