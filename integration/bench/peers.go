@@ -126,7 +126,8 @@ PermitRootLogin yes
 	return program("sshd", "-D", "-e", "-f", server), program(
 		"ssh", "-N", "-F", "none", "-i", dir+"/ssh-user", "-p", strconv.Itoa(w.dial),
 		// The port is another one each time, and so no known host.
-		"-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "ExitOnForwardFailure=yes",
+		"-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
+		"-o", "BatchMode=yes", "-o", "ExitOnForwardFailure=yes",
 		"-L", loopback(w.entry)+":"+loopback(w.backend), me.Username+"@127.0.0.1",
 	), err
 }
