@@ -51,11 +51,17 @@ func clientOf(t testing.TB, ca *CA, name string, links ...string) Files {
 	return StateFiles(dir)
 }
 
+// serverConfig is the provider's config for one handshake, so that a test can
+// change it.
 func serverConfig(t testing.TB, f Files) *tls.Config {
 	t.Helper()
 	config, err := ServerConfig(f)
 	if err != nil {
 		t.Fatal("provider's config:", err)
+	}
+	config, err = config.GetConfigForClient(nil)
+	if err != nil {
+		t.Fatal("provider's config for a client:", err)
 	}
 	return config
 }

@@ -31,7 +31,8 @@ const drainGrace = time.Second
 type session struct {
 	server *Server
 	mux    *mux.Session
-	peer   Peer
+	peer   Peer // its Links are in grant
+	grant  grant
 	log    *zap.Logger
 
 	welcomed chan struct{} // closed when the welcome was sent, or could not be
@@ -43,10 +44,11 @@ type session struct {
 	refusing atomic.Bool  // a while into draining
 	live     atomic.Int64 // streams being served
 	streams  sync.WaitGroup
+	telling  sync.Mutex // held while links are sent
 }
 
 func newSession(s *Server, m *mux.Session, p Peer, log *zap.Logger) *session {
-	ss := &session{server: s, mux: m, peer: p, log: log, welcomed: make(chan struct{})}
+	ss := &session{server: s, mux: m, peer: p, grant: grant{links: p.Links}, log: log, welcomed: make(chan struct{})}
 	ss.ended, ss.cancel = context.WithCancel(context.Background())
 	return ss
 }
@@ -55,7 +57,7 @@ func newSession(s *Server, m *mux.Session, p Peer, log *zap.Logger) *session {
 func (ss *session) offers() []mux.Offer {
 	var offers []mux.Offer
 	for _, l := range ss.server.catalogue {
-		if !ss.granted(l.Name) {
+		if !ss.grant.covers(l.Name) {
 			continue
 		}
 		o := mux.Offer{Name: l.Name}
@@ -66,10 +68,6 @@ func (ss *session) offers() []mux.Offer {
 	}
 	slices.SortFunc(offers, func(a, b mux.Offer) int { return cmp.Compare(a.Name, b.Name) })
 	return offers
-}
-
-func (ss *session) granted(name string) bool {
-	return slices.Contains(ss.peer.Links, name) || slices.Contains(ss.peer.Links, "*")
 }
 
 // serve runs the session to its end and waits for all of its goroutines.
@@ -92,6 +90,7 @@ func (ss *session) serve() {
 	}
 	reason := ss.mux.Err()
 	ss.mux.Close()
+	ss.grant.end()
 	ss.streams.Wait()
 	ss.cancel()
 	ss.server.removeSession(ss)
@@ -181,9 +180,17 @@ func (ss *session) serveStream(st *mux.Stream) {
 		st.Refuse(mux.RefusedBackend, dialReason(err))
 		return
 	}
+	running := relay.New(st, relay.TCP(backend), relay.Options{})
+	leave, ok := ss.grant.enter(o.Link, running)
+	if !ok { // it was withdrawn while its backend was being dialled
+		relay.TCP(backend).Reset("link withdrawn")
+		st.Refuse(mux.RefusedNoLink, "")
+		return
+	}
+	defer leave()
 	st.Connected()
 	began := time.Now()
-	r := relay.Copy(st, relay.TCP(backend), relay.Options{})
+	r := running.Run()
 	log.Debug("stream ended", zap.Stringer("backend_addr", port.Target),
 		zap.Int64("bytes_in", r.BytesAB), zap.Int64("bytes_out", r.BytesBA), zap.Duration("duration", time.Since(began)),
 		zap.String("close_reason", r.Reason.Name("client", "backend")), zap.Error(r.Err))
@@ -191,7 +198,7 @@ func (ss *session) serveStream(st *mux.Stream) {
 
 func (ss *session) lookup(o mux.Open) (link.Port, bool) {
 	l, ok := ss.server.catalogue[o.Link]
-	if !ok || !ss.granted(o.Link) {
+	if !ok || !ss.grant.covers(o.Link) {
 		return link.Port{}, false
 	}
 	return l.Port(o.Port)

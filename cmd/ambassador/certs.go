@@ -27,7 +27,7 @@ and there is none.`,
 			return unknownCommand(cmd, args[0])
 		},
 	}
-	cmd.AddCommand(newCertsInit(env), newCertsIssue(env), newCertsList(env), newCertsInspect(env))
+	cmd.AddCommand(newCertsInit(env), newCertsIssue(env), newCertsList(env), newCertsInspect(env), newCertsRenew(env), newCertsRevoke(env))
 	return cmd
 }
 
@@ -76,7 +76,9 @@ that "ambassador connect --state-dir DIR" needs on the other host. Move it there
 over a channel you trust: it holds a private key.
 
 Without --link a new client may use every link, and a known one keeps its grant.
-A running "ambassador serve" minds the grant from the client's next session on.`,
+A running "ambassador serve" minds the grant at once.
+
+"ambassador invite" does the same without a file to move.`,
 		Example: `  ambassador certs issue web --link redis --out ./web`,
 		Args:    exactArgs(1, "the NAME of a client, such as web"),
 	}
@@ -136,6 +138,9 @@ func certsUsage(err error) error {
 }
 
 func describeLinks(links []string) string {
+	if len(links) == 0 {
+		return "no link"
+	}
 	for _, l := range links {
 		if l == certs.EveryLink {
 			return "every link"
@@ -180,7 +185,9 @@ func listClients(w io.Writer, records []certs.ClientRecord) error {
 	fmt.Fprintln(table, "NAME\tLINKS\tEXPIRES\tIDENTITY")
 	for _, r := range records {
 		expires := "no valid certificate"
-		if n := len(r.Certificates); n > 0 {
+		if r.Revoked {
+			expires = "revoked on " + day(r.RevokedAt)
+		} else if n := len(r.Certificates); n > 0 {
 			expires = day(r.Certificates[n-1].NotAfter)
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", r.Name(), describeLinks(r.Links), expires, r.Identity)
