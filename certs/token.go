@@ -32,7 +32,7 @@ var tokenText = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPaddi
 //	amb1. + base32( id 5 | SHA-256 of the root's public key 32 | secret 20 | checksum 4 )
 //
 // where the checksum is the first bytes of the SHA-256 of all that stands before
-// it. It has no String method, so that it gets into no log by accident.
+// it. What is printed of a Token by accident holds the id alone.
 type Token struct {
 	ID     string // the invitation's
 	root   [sha256.Size]byte
@@ -54,6 +54,12 @@ func newToken(root *x509.Certificate) Token {
 func rootHash(root *x509.Certificate) [sha256.Size]byte {
 	return sha256.Sum256(root.RawSubjectPublicKeyInfo)
 }
+
+// String is the token without its secret.
+func (t Token) String() string { return tokenPrefix + t.ID + "…" }
+
+// GoString is String, for %#v.
+func (t Token) GoString() string { return t.String() }
 
 // Text is the token to pass on. It is a secret.
 func (t Token) Text() string {
