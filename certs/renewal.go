@@ -72,7 +72,7 @@ type Maintenance struct {
 // needed: 120 days before the issuer's end. All else is done then.
 func (ca *CA) Maintain(passphrase []byte, due time.Time) (done Maintenance, err error) {
 	err = ca.locked(func(ca *CA) error {
-		if err := sweep(ca.dir); err != nil {
+		if err := errors.Join(sweep(ca.dir), sweep(ca.path(""))); err != nil {
 			return err
 		}
 		root, issuer := ca.roots[0], ca.issuers[0]
@@ -92,7 +92,7 @@ func (ca *CA) Maintain(passphrase []byte, due time.Time) (done Maintenance, err 
 // files.
 func (ca *CA) RenewNow(passphrase []byte, newRoot bool) error {
 	return ca.locked(func(ca *CA) error {
-		if err := sweep(ca.dir); err != nil {
+		if err := errors.Join(sweep(ca.dir), sweep(ca.path(""))); err != nil {
 			return err
 		}
 		if err := ca.renew(passphrase, newRoot, true); err != nil {
