@@ -93,12 +93,13 @@ func (ss *session) cut(reason string) {
 	}
 }
 
-// abandon takes back a session that was made known and is not served.
+// abandon takes back a session that was made known and is not served. Its last
+// words go out first; the handshake's time bounds them.
 func (ss *session) abandon() {
 	ss.server.removeSession(ss)
-	ss.mux.Close()
 	ss.grant.end()
 	ss.streams.Wait()
+	ss.mux.Close()
 	ss.cancel()
 }
 
