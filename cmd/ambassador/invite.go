@@ -130,11 +130,11 @@ func describeInvitation(i certs.Invitation) string {
 	if len(i.Links) == 0 {
 		links = "keeps its grant if it is known, else may use every link"
 	}
-	hosts := "one host"
+	hosts := "one host joins"
 	if i.Uses > 1 {
-		hosts = fmt.Sprintf("%d hosts", i.Uses)
+		hosts = fmt.Sprintf("%d hosts join", i.Uses)
 	}
-	return fmt.Sprintf("Invitation %s: %s joins as %s, which %s", i.ID, hosts, i.Name(), links)
+	return fmt.Sprintf("Invitation %s: %s as %s, which %s", i.ID, hosts, i.Name(), links)
 }
 
 // clock is a moment that is near.
