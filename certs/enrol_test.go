@@ -145,7 +145,6 @@ func TestClientJoinsWithATokenAndNothingElse(t *testing.T) {
 			t.Errorf("%q has mode %o", file, m)
 		}
 	}
-
 }
 
 func TestTokenThatWasUsedAsksNobody(t *testing.T) {

@@ -128,7 +128,7 @@ func TestBadCertificatesAreNamed(t *testing.T) {
 		issue(t, dir+"/provider", dir+"/gone")
 		remove(t, dir+"/provider/clients/tester.json")
 		c := run(t, nil, "connect", p.address(), "--state-dir", dir+"/gone", "--expose", freePort(t)+"=redis:1")
-		c.waitLog("provider not reached, will keep trying", "grants this client nothing")
+		c.waitLog("provider not reached, will keep trying", "no record of it: only a new invitation brings it back")
 		p.waitLog("client refused", "tester")
 	})
 }
