@@ -156,7 +156,7 @@ func create(dir string, o InitOptions) (*CA, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = writeCA(unfinished, root, issuer, o)
+	err = errors.Join(giveDir(unfinished), writeCA(unfinished, root, issuer, o))
 	if err == nil {
 		err = os.Rename(unfinished, filepath.Join(dir, caDir))
 	}

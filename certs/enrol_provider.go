@@ -77,7 +77,7 @@ func (e *Enroller) config() *tls.Config {
 func (e *Enroller) Serve(ctx context.Context, conn *tls.Conn) error {
 	var request enrolRequest
 	if err := readMessage(conn, maxEnrolRequest, &request); err != nil {
-		return fmt.Errorf("enrolment request: %w", err)
+		return fmt.Errorf("%w: %w", ErrRequest, err)
 	}
 	from := conn.RemoteAddr().String()
 	answer, given, err := e.answer(ctx, from, conn.ConnectionState().PeerCertificates, request)

@@ -150,7 +150,7 @@ func (ca *CA) Invite(name string, o InviteOptions) (token Token, _ Invitation, e
 		sum := sha256.Sum256(token.secret[:])
 		f = invitationFile{
 			Identity: Identity{ca.trustDomain, RoleClient, name}.String(),
-			Links:    sorted(o.Links), Created: now, Expires: now.Add(o.Life), Uses: o.Uses, SecretHash: sum[:],
+			Links:    append([]string{}, sorted(o.Links)...), Created: now, Expires: now.Add(o.Life), Uses: o.Uses, SecretHash: sum[:],
 		}
 		return writeJSON(ca.invitationFile(token.ID), &f)
 	})

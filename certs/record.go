@@ -174,7 +174,7 @@ func writeJSON(path string, v any) error {
 	if err != nil {
 		return err
 	}
-	if err := makeDir(filepath.Dir(path)); err != nil {
+	if err := makeSubdir(filepath.Dir(path)); err != nil {
 		return err
 	}
 	if err := sweep(filepath.Dir(path)); err != nil {

@@ -11,6 +11,7 @@ import (
 	"ambassador/internal/link"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 func newCerts(env environment) *cobra.Command {
@@ -82,7 +83,7 @@ A running "ambassador serve" minds the grant at once.
 		Example: `  ambassador certs issue web --link redis --out ./web`,
 		Args:    exactArgs(1, "the NAME of a client, such as web"),
 	}
-	links := cmd.Flags().StringArray("link", nil, "`LINK` that the client may use, * for all; may be repeated")
+	links := addGrant(cmd.Flags())
 	out := cmd.Flags().String("out", "", "`DIR` to write ca.pem, cert.pem and key.pem to")
 	dir := addStateDir(cmd.Flags())
 	passphrase := addPassphrase(cmd.Flags())
@@ -113,6 +114,14 @@ A running "ambassador serve" minds the grant at once.
 		return err
 	}
 	return cmd
+}
+
+// addGrant is --link of who is granted something. AMBASSADOR_LINK is what serve
+// offers, also where it is set in a container for both.
+func addGrant(f *pflag.FlagSet) *[]string {
+	links := f.StringArray("link", nil, "`LINK` that the client may use, * for all; may be repeated; AMBASSADOR_LINK does not count here")
+	f.Lookup("link").Annotations = map[string][]string{noEnvironment: {}}
+	return links
 }
 
 // checkGrant checks the names of links where the words are seen: the provider

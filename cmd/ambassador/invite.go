@@ -46,7 +46,7 @@ Without --link a new client may use every link, and a known one keeps its grant.
 		Args: exactArgs(1, "the NAME of a client, such as web"),
 	}
 	f := inviteFlags{
-		links:      cmd.Flags().StringArray("link", nil, "`LINK` that the client may use, * for all; may be repeated"),
+		links:      addGrant(cmd.Flags()),
 		ttl:        cmd.Flags().String("ttl", "15m", "how long the token is good: `TIME` such as 15m, 12h or 2d; 7d at most"),
 		uses:       cmd.Flags().Int("uses", 1, "how many hosts may use it, all as NAME"),
 		address:    cmd.Flags().String("address", "", "`HOST:PORT` that the client reaches the provider by, for the printed command (default this host's name and port 7000)"),

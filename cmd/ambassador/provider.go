@@ -89,7 +89,11 @@ func enrolment(ca *certs.CA, c *certs.Credentials, log *zap.Logger) map[string]s
 		TLSConfig: e.TLSConfig(),
 		Serve: func(ctx context.Context, conn *tls.Conn) error {
 			err := e.Serve(ctx, conn)
-			if err != nil {
+			switch {
+			case err == nil:
+			case errors.Is(err, certs.ErrRequest), errors.Is(err, certs.ErrBusy), ctx.Err() != nil:
+				return err // a stranger's noise: the server logs it at debug
+			default:
 				log.Warn("enrolment refused", zap.Stringer("client_addr", conn.RemoteAddr()), zap.Error(err))
 			}
 			return err
