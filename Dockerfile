@@ -55,8 +55,8 @@ CMD ["forward"]
 # A new named volume takes owner and mode from the image's directory under it.
 # The ambassador refuses to keep keys in a directory that others can read, and
 # no chmod can be run in this image, so both directories come from here:
-# /var/lib/ambassador is the state, /out is for "certs issue NAME --out /out"
-# with the volume that will be the client's state.
+# /var/lib/ambassador is the state, /out is for what another container is to
+# have: "invite NAME --out /out/token", or "certs issue NAME --out /out".
 # Only COPY --chown of a folder *into an existing one* gives both builders the
 # same owner and mode without giving away /var or /var/lib as well.
 COPY --from=build /image/root/ /

@@ -1,9 +1,8 @@
 package certs
 
 import (
-	"crypto/ecdsa"
+	"crypto"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -56,9 +55,31 @@ type CA struct {
 	dir         string
 	trustDomain string
 	provider    string // name for the provider's own certificate
-	root        *x509.Certificate
-	issuer      *signer
 	now         func() time.Time
+
+	// What follows is never changed: whoever is to see a change reads the files
+	// again, as locked does.
+	roots   []*x509.Certificate // newest first; those before it are still trusted
+	issuers []*x509.Certificate // of one key; newest first, one for each root that signed it
+	key     crypto.Signer       // the issuer's
+}
+
+// issuer is what signs leaves.
+func (ca *CA) issuer() *signer { return &signer{ca.issuers[0], ca.key} }
+
+// locked calls do with the CA as its files are now, while nobody else changes
+// them.
+func (ca *CA) locked(do func(*CA) error) (err error) {
+	unlock, err := lockState(ca.dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	current := &CA{dir: ca.dir, provider: ca.provider, now: ca.now}
+	if err := current.load(); err != nil {
+		return err
+	}
+	return do(current)
 }
 
 // TrustDomain is that of all identities of the CA.
@@ -126,16 +147,16 @@ func create(dir string, o InitOptions) (*CA, error) {
 	if err != nil {
 		return nil, err
 	}
-	ca.root = root.cert
-	ca.issuer, err = newIssuer(root, o.TrustDomain, key, ca.now())
+	issuer, err := newIssuer(root, o.TrustDomain, key, ca.now())
 	if err != nil {
 		return nil, err
 	}
+	ca.roots, ca.issuers, ca.key = []*x509.Certificate{root.cert}, []*x509.Certificate{issuer.cert}, key
 	unfinished, err := os.MkdirTemp(dir, caDir+temporary) // 0700
 	if err != nil {
 		return nil, err
 	}
-	err = writeCA(unfinished, root, ca.issuer, o)
+	err = errors.Join(giveDir(unfinished), writeCA(unfinished, root, issuer, o))
 	if err == nil {
 		err = os.Rename(unfinished, filepath.Join(dir, caDir))
 	}
@@ -146,7 +167,7 @@ func create(dir string, o InitOptions) (*CA, error) {
 }
 
 func writeCA(dir string, root, issuer *signer, o InitOptions) error {
-	sealed, err := encodeRootKey(root, o)
+	sealed, err := encodeRootKey(root.key, o.Passphrase, o.cost)
 	if err != nil {
 		return err
 	}
@@ -162,23 +183,23 @@ func writeCA(dir string, root, issuer *signer, o InitOptions) error {
 	)
 }
 
-func encodeRootKey(root *signer, o InitOptions) ([]byte, error) {
-	if o.Passphrase == nil {
-		return encodeKey(root.key)
+func encodeRootKey(key crypto.Signer, passphrase []byte, cost sealCost) ([]byte, error) {
+	if passphrase == nil {
+		return encodeKey(key)
 	}
-	der, err := x509.MarshalPKCS8PrivateKey(root.key)
+	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		return nil, err
 	}
-	if o.cost == (sealCost{}) {
-		o.cost = defaultCost
+	if cost == (sealCost{}) {
+		cost = defaultCost
 	}
-	return seal(der, o.Passphrase, o.cost)
+	return seal(der, passphrase, cost)
 }
 
 // Open opens the CA of a state directory. It needs no passphrase: the issuer's
-// key does the work. In the issuer's last 30 days, a leaf's life, Open renews
-// it if it can have the root key: if that is not sealed, or a passphrase is
+// key does the work. It renews what is due of issuer and root, as [CA.Maintain]
+// does, if it can have the root key: if that is not sealed, or a passphrase is
 // given.
 //
 // It fails with ErrNoCA, ErrMode, ErrMalformed, ErrMismatch, ErrWrongCA,
@@ -203,13 +224,14 @@ func Open(dir string, o OpenOptions) (*CA, error) {
 			return nil, err
 		}
 	}
-	if ca.now().Add(leafLife).Before(ca.issuer.cert.NotAfter) {
+	if !ca.due() {
 		return ca, nil
 	}
-	if err := ca.renewIssuer(o.Passphrase); err != nil {
+	err := ca.locked(func(current *CA) error { return current.renew(o.Passphrase, false, false) })
+	if err != nil && !ca.canWait(err) {
 		return nil, err
 	}
-	return ca, nil
+	return ca, ca.load()
 }
 
 // Ensure opens the CA of a state directory and makes one if there is none. It
@@ -229,115 +251,6 @@ func Ensure(dir string, o InitOptions) (ca *CA, made bool, err error) {
 }
 
 func (ca *CA) path(file string) string { return filepath.Join(ca.dir, caDir, file) }
-
-// load reads root and issuer.
-func (ca *CA) load() error {
-	root, err := readOne(ca.path(rootCert))
-	if err != nil {
-		return err
-	}
-	issuer, err := readOne(ca.path(issuerCert))
-	if err != nil {
-		return err
-	}
-	key, err := readKey(ca.path(issuerKey))
-	if err != nil {
-		return err
-	}
-	if len(root.PermittedURIDomains) != 1 || CheckTrustDomain(root.PermittedURIDomains[0]) != nil {
-		return malformed(ca.path(rootCert), errors.New("not a root that ambassador made"), hintRemake)
-	}
-	if !sameKey(issuer, key) {
-		return &FileError{File: ca.path(issuerKey), Problem: "is not the key of " + issuerCert + " beside it", Hint: hintRemake, Err: ErrMismatch}
-	}
-	if err := issuer.CheckSignatureFrom(root); err != nil {
-		return &FileError{File: ca.path(issuerCert), Problem: "was not signed by " + rootCert + " beside it", Hint: hintRemake, Err: ErrWrongCA}
-	}
-	ca.root, ca.issuer, ca.trustDomain = root, &signer{issuer, key}, root.PermittedURIDomains[0]
-	return nil
-}
-
-func readOne(file string) (*x509.Certificate, error) {
-	certs, err := readCertificates(file)
-	if err != nil {
-		return nil, err
-	}
-	return certs[0], nil
-}
-
-// openRoot reads the root's key.
-func (ca *CA) openRoot(passphrase []byte) (*signer, error) {
-	file := ca.path(rootKey)
-	data, err := readSecret(file)
-	if err != nil {
-		return nil, err
-	}
-	if block, _ := pem.Decode(data); block != nil && block.Type == sealedType {
-		if passphrase == nil {
-			return nil, &FileError{File: file, Problem: "is sealed", Hint: "give its passphrase with --passphrase-file", Err: ErrSealed}
-		}
-		der, err := unseal(block, passphrase)
-		if errors.Is(err, ErrPassphrase) {
-			return nil, &FileError{File: file, Problem: "does not open with this passphrase", Hint: "give the one it was sealed with", Err: err}
-		}
-		if err != nil {
-			return nil, malformed(file, err, "restore it from a backup")
-		}
-		data = pem.EncodeToMemory(&pem.Block{Type: keyType, Bytes: der})
-	}
-	key, err := parseKey(file, data)
-	if err != nil {
-		return nil, err
-	}
-	if !sameKey(ca.root, key) {
-		return nil, &FileError{File: file, Problem: "is not the key of " + rootCert + " beside it", Hint: "restore it from a backup", Err: ErrMismatch}
-	}
-	return &signer{ca.root, key}, nil
-}
-
-// renewIssuer gives the issuer's key a new certificate. The key stays, so that
-// one rename does it, and chains through the old certificate stay good.
-func (ca *CA) renewIssuer(passphrase []byte) (err error) {
-	now := ca.now()
-	if ca.root.NotAfter.Before(now) {
-		return &FileError{File: ca.path(rootCert), Problem: "has expired on " + date(ca.root.NotAfter), Hint: hintRemake, Err: ErrExpired}
-	}
-	root, err := ca.openRoot(passphrase)
-	if err != nil {
-		if errors.Is(err, ErrSealed) || errors.Is(err, fs.ErrNotExist) {
-			return ca.unrenewed(err)
-		}
-		return err
-	}
-	unlock, err := lockState(ca.dir)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, unlock()) }()
-	key, ok := ca.issuer.key.(*ecdsa.PrivateKey)
-	if !ok {
-		return malformed(ca.path(issuerKey), errors.New("not an ECDSA key"), hintRemake)
-	}
-	issuer, err := newIssuer(root, ca.trustDomain, key, now)
-	if err != nil {
-		return err
-	}
-	ca.issuer = issuer
-	return replaceFile(ca.path(issuerCert), encodeCertificates(issuer.cert), certMode)
-}
-
-// unrenewed is no error while the issuer can still work: its leaves end when it
-// does.
-func (ca *CA) unrenewed(cause error) error {
-	if ca.now().Before(ca.issuer.cert.NotAfter) {
-		return nil
-	}
-	return &FileError{
-		File: ca.path(issuerCert), Problem: "has expired on " + date(ca.issuer.cert.NotAfter),
-		Hint: fmt.Sprintf("%v, to any \"ambassador certs\" command that makes certificates", cause),
-		Err:  errors.Join(ErrExpired, cause),
-	}
-}
 
 // date is a time as messages show it.
 func date(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }

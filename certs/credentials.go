@@ -21,10 +21,11 @@ type Credentials struct {
 
 // material is one state of the files.
 type material struct {
-	leaf    tls.Certificate
-	roots   *x509.CertPool
-	self    Identity // of our own certificate; zero with another CA
-	private bool     // the files are of a private CA
+	leaf     tls.Certificate
+	roots    *x509.CertPool
+	rootList []*x509.Certificate
+	self     Identity // of our own certificate; zero with another CA
+	private  bool     // the files are of a private CA
 }
 
 // Load reads a side's files and checks all that can be checked without the
@@ -40,6 +41,21 @@ func Load(f Files, role Role) (*Credentials, error) {
 	c.current.Store(m)
 	return c, nil
 }
+
+// Reload reads the files again and uses them for new handshakes from now on. It
+// says whether they hold another certificate or CA than before. With an error,
+// one of those of [Load], what was in use stays so.
+func (c *Credentials) Reload() (changed bool, err error) {
+	m, err := loadMaterial(c.files, c.role, time.Now())
+	if err != nil {
+		return false, err
+	}
+	old := c.current.Swap(m)
+	return !m.leaf.Leaf.Equal(old.leaf.Leaf) || !slices.EqualFunc(m.rootList, old.rootList, (*x509.Certificate).Equal), nil
+}
+
+// Files are where the credentials come from.
+func (c *Credentials) Files() Files { return c.files }
 
 // Private says whether the certificate and the CA beside it are of a CA that
 // [Init] made. Peers then are known by their identities, otherwise by what the
@@ -63,7 +79,7 @@ func loadMaterial(f Files, role Role, now time.Time) (*material, error) {
 	if err := checkRole(f, l, role, now); err != nil {
 		return nil, err
 	}
-	m := &material{leaf: l.tls(), roots: poolOf(l.roots)}
+	m := &material{leaf: l.tls(), roots: poolOf(l.roots), rootList: l.roots}
 	m.self, m.private = isPrivate(l)
 	return m, nil
 }
@@ -79,12 +95,16 @@ func isPrivate(l *leaf) (Identity, bool) {
 		return Identity{}, false
 	}
 	for _, root := range l.roots {
-		confined := root.PermittedDNSDomainsCritical && slices.Equal(root.PermittedURIDomains, []string{id.TrustDomain})
-		if !confined {
+		if !confined(root, id.TrustDomain) {
 			return Identity{}, false
 		}
 	}
 	return id, true
+}
+
+// confined says whether a root can vouch for nothing but a trust domain.
+func confined(root *x509.Certificate, trustDomain string) bool {
+	return root.PermittedDNSDomainsCritical && slices.Equal(root.PermittedURIDomains, []string{trustDomain})
 }
 
 func usageOf(role Role) x509.ExtKeyUsage {
@@ -100,7 +120,7 @@ func renewHint(f Files, role Role) string {
 	case f.Dir == "":
 		return "bring a new one from its CA"
 	case role == RoleProvider:
-		return `"ambassador serve" makes a new one when it starts`
+		return `restart "ambassador serve", which makes a new one`
 	}
 	return hintIssue
 }
@@ -156,3 +176,6 @@ func wrongRole(f Files, role Role) error {
 		Hint: hint, Err: ErrWrongRole,
 	}
 }
+
+// Certificate is the certificate in use.
+func (c *Credentials) Certificate() *x509.Certificate { return c.current.Load().leaf.Leaf }

@@ -2,10 +2,16 @@
 // by certificates: identities, files and TLS configs.
 //
 // A provider calls [Ensure] on its state directory, then [CA.EnsureProvider],
-// then [ServerConfig] with [StateFiles]; [CA.IssueTo] makes a directory for a
-// client, which calls [ClientConfig] with its StateFiles. [PeerIdentity] and
-// [CA.Grant] say who a peer is and what it may use. Files of another CA work in
-// [ServerConfig] and [ClientConfig] too.
+// then [Load] and [Credentials.ServerConfig]; [CA.Admit] says who a peer is and
+// what it may use, an [Enroller] takes those who come with an invitation or to
+// renew, and [CA.Maintain] is called every half minute. An operator calls
+// [CA.Invite], [CA.AddLinks], [CA.WithdrawLinks] and [CA.Revoke], in the same
+// process or another.
+//
+// A client calls [Join] with a [Token], then Load and [Credentials.ClientConfig],
+// and runs a [Renewal] of [Credentials.Renew]. [CA.IssueTo] makes a directory for
+// it without a network. Files of another CA work in Load too; [Watch] and
+// [Credentials.Reload] take over those that change.
 //
 // # The CA
 //
@@ -19,22 +25,25 @@
 //
 // A provider's:
 //
-//	DIR/ca/root.crt, root.key      the root; the key may be sealed
-//	DIR/ca/issuer.crt, issuer.key  the issuer
+//	DIR/ca/root.crt, root.key      the roots, newest first; the newest's key, which may be sealed
+//	DIR/ca/issuer.crt, issuer.key  the issuer, once for each root
 //	DIR/clients/NAME.json          a client's grant and certificates, a [ClientRecord]
-//	DIR/ca.pem, cert.pem, key.pem  the provider's own: root; leaf, then issuer; key
+//	DIR/invitations/ID.json        an invitation: the hash of its secret, and its uses
+//	DIR/ca.pem, cert.pem, key.pem  the provider's own: roots; leaf, then issuers; key
 //	DIR/lock                       held while the CA changes something
 //
 // A client's:
 //
-//	DIR/ca.pem, cert.pem, key.pem  root; leaf, then issuer; key
+//	DIR/ca.pem, cert.pem, key.pem  roots; leaf, then issuers; key
+//	DIR/joined                     the id of the invitation that it came by
 //
 // Directories are 0700 and keys and records 0600; what is open to others is
 // refused when it is read, with the chmod that mends it. (A process that is not
 // root may get a key of root's by its group.) On Windows modes mean nothing and
 // are not checked: the directory's access list has to do. Files are written
 // under another name, synced and renamed. A key.pem.next is a key on its way to
-// key.pem.
+// key.pem, and root.key.next one to root.key. What root writes in a directory of
+// another user's is that user's.
 //
 // No other package of the project is imported, and this is the only one that
 // imports golang.org/x/crypto.

@@ -43,6 +43,25 @@ var (
 	ErrNoIdentity = errors.New("certificate without an identity")
 	// ErrTrustDomain: a peer's identity is of another trust domain than ours.
 	ErrTrustDomain = errors.New("identity of another trust domain")
+	// ErrUnknownClient: there is no such client of this CA.
+	ErrUnknownClient = errors.New("unknown client")
+	// ErrRevoked: the client, or this certificate of it, was revoked.
+	ErrRevoked = errors.New("revoked")
+	// ErrNotGranted: a link that is not in a client's grant cannot be taken away.
+	ErrNotGranted = errors.New("not granted")
+	// ErrToken: a text that is no token; it may be mistyped or cut off.
+	ErrToken = errors.New("not an invitation's token")
+	// ErrInvitation: the invitation does not exist, or not any more. A client is
+	// not told which.
+	ErrInvitation = errors.New("invitation refused")
+	// ErrProvider: the other side is not the provider that a token is from.
+	ErrProvider = errors.New("not the provider of this token")
+	// ErrRequest: a peer's request to be enrolled that is not acceptable.
+	ErrRequest = errors.New("enrolment request refused")
+	// ErrBusy: too many have asked to be enrolled; later it will work.
+	ErrBusy = errors.New("too many enrolments at the moment")
+	// ErrEnrolment: the provider could not enrol, and its log says why.
+	ErrEnrolment = errors.New("the provider could not make a certificate")
 	// ErrSealed: the root key is sealed and no passphrase was given.
 	ErrSealed = errors.New("root key is sealed")
 	// ErrPassphrase: the passphrase does not open the root key, or is empty.
@@ -71,9 +90,9 @@ func (e *FileError) Unwrap() error { return e.Err }
 // What to do, in words that several errors share.
 const (
 	// hintIssue serves a client that has no usable certificate.
-	hintIssue = `run "ambassador certs issue NAME --out DIR" on the provider's host and pass DIR with --state-dir`
+	hintIssue = `run "ambassador invite NAME" on the provider's host and pass the token with --join`
 	// hintRemake serves a CA that cannot go on.
-	hintRemake = `to begin anew, move the directory away, run "ambassador certs init" and issue every client's certificate again`
+	hintRemake = `to begin anew, move the directory away, run "ambassador certs init" and invite every client again`
 )
 
 func malformed(file string, err error, hint string) *FileError {

@@ -38,12 +38,27 @@ func Explain(err error) string {
 	if file := (*FileError)(nil); errors.As(err, &file) {
 		return file.Error()
 	}
-	for _, explain := range []func(error) string{explainAlert, explainIdentity, explainVerify, explainRecord} {
+	for _, explain := range []func(error) string{explainEnrolment, explainAlert, explainIdentity, explainVerify, explainRecord} {
 		if line := explain(err); line != "" {
 			return line
 		}
 	}
 	return err.Error()
+}
+
+func explainEnrolment(err error) string {
+	const anew = `: run "ambassador invite NAME" on the provider's host for a new one`
+	switch {
+	case errors.Is(err, ErrProvider):
+		return fmt.Sprintf("the other side is not the provider of this token (%v), and it was not shown the secret: check host and port, and that the token is of this provider", verifyCause(err))
+	case errors.Is(err, ErrInvitation):
+		return "the provider refuses the token: it was used, has expired or was taken back" + anew
+	case errors.Is(err, ErrRevoked):
+		return "the provider has revoked our certificate: " + hintIssue
+	case errors.Is(err, ErrUnknownClient):
+		return "the provider does not know this client any more: " + hintIssue
+	}
+	return ""
 }
 
 // alertOf finds the alert that the peer sent. crypto/tls has it as a value of

@@ -135,12 +135,12 @@ func TestMixedRootsAreNotPrivate(t *testing.T) {
 	if _, private := isPrivate(l); private {
 		t.Error("the mixed file is of a private CA")
 	}
-	l.roots = []*x509.Certificate{newCA(t, InitOptions{TrustDomain: "example.org"}).root}
+	l.roots = []*x509.Certificate{newCA(t, InitOptions{TrustDomain: "example.org"}).roots[0]}
 	if _, private := isPrivate(l); private {
 		t.Error("a root of another trust domain is of our private CA")
 	}
 	// Who does not know name constraints may pass over one that is not critical.
-	lax := *ca.root
+	lax := *ca.roots[0]
 	lax.PermittedDNSDomainsCritical = false
 	l.roots = []*x509.Certificate{&lax}
 	if _, private := isPrivate(l); private {

@@ -1,12 +1,14 @@
 package certs
 
 import (
+	"crypto"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -23,8 +25,9 @@ type Issued struct {
 // Issue makes a certificate for a client and records it and the grant. Without
 // links a new client may use every link, and a known one keeps its grant: to
 // issue again never widens it by an omission. With links they are the client's
-// whole grant from now on. The error is ErrName, or that of a file.
-func (ca *CA) Issue(name string, links []string) (_ *Issued, err error) {
+// whole grant from now on. A client that was revoked is taken back by it. The
+// error is ErrName, or that of a file.
+func (ca *CA) Issue(name string, links []string) (issued *Issued, err error) {
 	id := Identity{ca.trustDomain, RoleClient, name}
 	if err := CheckName(name); err != nil {
 		return nil, err
@@ -32,20 +35,19 @@ func (ca *CA) Issue(name string, links []string) (_ *Issued, err error) {
 	if err := checkLinks(links); err != nil {
 		return nil, err
 	}
-	unlock, err := lockState(ca.dir)
+	err = ca.locked(func(ca *CA) error {
+		l, err := ca.newLeaf(id)
+		if err != nil {
+			return err
+		}
+		r, err := ca.remember(id, links, l.cert)
+		issued = &Issued{Identity: id, Links: r.Links, NotAfter: l.cert.NotAfter, Serial: serialNumber(l.cert), leaf: l}
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, unlock()) }()
-	l, err := ca.newLeaf(id)
-	if err != nil {
-		return nil, err
-	}
-	r, err := ca.remember(id, links, l.cert)
-	if err != nil {
-		return nil, err
-	}
-	return &Issued{Identity: id, Links: r.Links, NotAfter: l.cert.NotAfter, Serial: serialNumber(l.cert), leaf: l}, nil
+	return issued, nil
 }
 
 // IssueTo is Issue and WriteTo. It looks at the directory first, so that one
@@ -54,7 +56,7 @@ func (ca *CA) IssueTo(name string, links []string, dir string) (*Issued, error) 
 	if err := CheckName(name); err != nil {
 		return nil, err
 	}
-	if err := checkTarget(dir, Identity{ca.trustDomain, RoleClient, name}, ca.root); err != nil {
+	if err := checkTarget(dir, Identity{ca.trustDomain, RoleClient, name}, ca.roots); err != nil {
 		return nil, err
 	}
 	i, err := ca.Issue(name, links)
@@ -66,18 +68,29 @@ func (ca *CA) IssueTo(name string, links []string, dir string) (*Issued, error) 
 
 // newLeaf makes a certificate with a fresh key.
 func (ca *CA) newLeaf(id Identity) (*leaf, error) {
-	if now := ca.now(); !now.Before(ca.issuer.cert.NotAfter) {
-		return nil, &FileError{File: ca.path(issuerCert), Problem: "has expired on " + date(ca.issuer.cert.NotAfter), Hint: "restart this command, which renews it", Err: ErrExpired}
-	}
 	key, err := newKey()
 	if err != nil {
 		return nil, err
 	}
-	cert, err := newLeaf(ca.issuer, id, key.Public(), ca.now())
+	cert, err := ca.sign(id, key.Public())
 	if err != nil {
 		return nil, err
 	}
-	return &leaf{cert: cert, chain: []*x509.Certificate{cert, ca.issuer.cert}, key: key, roots: []*x509.Certificate{ca.root}}, nil
+	return &leaf{cert: cert, chain: ca.chain(cert), key: key, roots: ca.roots}, nil
+}
+
+// sign makes a certificate for a key.
+func (ca *CA) sign(id Identity, pub crypto.PublicKey) (*x509.Certificate, error) {
+	if now := ca.now(); !now.Before(ca.issuers[0].NotAfter) {
+		return nil, &FileError{File: ca.path(issuerCert), Problem: "has expired on " + date(ca.issuers[0].NotAfter), Hint: "restart this command, which renews it", Err: ErrExpired}
+	}
+	return newLeaf(ca.issuer(), id, pub, ca.now())
+}
+
+// chain is what a leaf's holder presents: with it every peer that trusts one of
+// the roots can verify it.
+func (ca *CA) chain(cert *x509.Certificate) []*x509.Certificate {
+	return append([]*x509.Certificate{cert}, ca.issuers...)
 }
 
 // WriteTo puts the certificate into a directory that is made if need be, as
@@ -85,7 +98,7 @@ func (ca *CA) newLeaf(id Identity) (*leaf, error) {
 // There it replaces a certificate of the same identity and CA, and none other:
 // that is ErrOtherIdentity.
 func (i *Issued) WriteTo(dir string) error {
-	if err := checkTarget(dir, i.Identity, i.leaf.roots[0]); err != nil {
+	if err := checkTarget(dir, i.Identity, i.leaf.roots); err != nil {
 		return err
 	}
 	if err := makeDir(dir); err != nil {
@@ -99,7 +112,7 @@ func (i *Issued) WriteTo(dir string) error {
 }
 
 // checkTarget says whether a client's certificate may be put into a directory.
-func checkTarget(dir string, id Identity, root *x509.Certificate) error {
+func checkTarget(dir string, id Identity, roots []*x509.Certificate) error {
 	const hint = "choose another directory for %s, or empty this one"
 	f := StateFiles(dir)
 	refuse := func(problem string) error {
@@ -115,89 +128,19 @@ func checkTarget(dir string, id Identity, root *x509.Certificate) error {
 	if err != nil {
 		return refuse(fmt.Sprintf("holds a certificate that cannot be read (%v)", err))
 	}
-	if have, ok := identityOf(chain[0]); !ok || have != id {
+	if holder, ok := identityOf(chain[0]); !ok || holder != id {
 		return refuse("holds the certificate of " + nameOf(chain[0]))
 	}
-	roots, err := readCertificates(f.CA)
-	if err == nil && !roots[0].Equal(root) {
+	have, err := readCertificates(f.CA)
+	if err == nil && !overlap(have, roots) {
 		return refuse("holds a certificate of another CA with the same name")
 	}
 	return nil
 }
 
-// EnsureProvider sees to the provider's own certificate in the CA's state
-// directory, and says whether it made one: where it is missing, past half of
-// its life, or does not go with the CA. A certificate there of somebody else,
-// such as a client's, is not replaced: that is ErrOtherIdentity.
-func (ca *CA) EnsureProvider() (made bool, err error) {
-	unlock, err := lockState(ca.dir)
-	if err != nil {
-		return false, err
-	}
-	defer func() { err = errors.Join(err, unlock()) }()
-	if err := sweep(ca.dir); err != nil {
-		return false, err
-	}
-	f := StateFiles(ca.dir)
-	id := Identity{ca.trustDomain, RoleProvider, ca.provider}
-	good, err := ca.goodProvider(f, id)
-	if good || err != nil {
-		return false, err
-	}
-	l, err := ca.newLeaf(id)
-	if err != nil {
-		return false, err
-	}
-	return true, writeLeaf(f, l)
-}
-
-// goodProvider says whether the provider's certificate can stay. An error means
-// that it is not ours to replace.
-func (ca *CA) goodProvider(f Files, id Identity) (bool, error) {
-	if err := checkOwner(f); err != nil {
-		return false, err
-	}
-	l, err := readLeaf(f)
-	if errors.Is(err, ErrMode) {
-		return false, err
-	}
-	if err != nil {
-		return false, nil // missing, or without the key or root that goes with it: no use to anyone
-	}
-	have, _ := l.identity()
-	half := l.cert.NotBefore.Add(l.cert.NotAfter.Sub(l.cert.NotBefore) / 2)
-	now := ca.now()
-	return have == id && now.Before(half) && l.roots[0].Equal(ca.root) && l.verify(now, x509.ExtKeyUsageServerAuth) == nil, nil
-}
-
-// checkOwner refuses a directory that holds the certificate of somebody else
-// than a provider of ours.
-func checkOwner(f Files) error {
-	chain, err := readCertificates(f.Cert)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if id, ok := identityOf(chain[0]); !ok || id.Role != RoleProvider {
-		return &FileError{
-			File: f.Cert, Problem: "is the certificate of " + nameOf(chain[0]),
-			Hint: "give the provider a state directory of its own with --state-dir", Err: ErrOtherIdentity,
-		}
-	}
-	return nil
-}
-
-// providerName is the name that a provider goes by already, else the host's.
-func providerName(dir string) string {
-	chain, err := readCertificates(StateFiles(dir).Cert)
-	if err == nil {
-		if id, ok := identityOf(chain[0]); ok && id.Role == RoleProvider {
-			return id.Name
-		}
-	}
-	return hostName()
+// overlap says whether two lists have a certificate in common.
+func overlap(a, b []*x509.Certificate) bool {
+	return slices.ContainsFunc(a, func(c *x509.Certificate) bool { return slices.ContainsFunc(b, c.Equal) })
 }
 
 // nameOf is a certificate's holder for a message.

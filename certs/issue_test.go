@@ -78,7 +78,7 @@ func TestClientsRecords(t *testing.T) {
 	if err != nil || len(records) != 2 || records[0].Name() != "db" || records[1].Name() != "web" {
 		t.Fatalf("%v, %v", records, err)
 	}
-	want := IssuedCertificate{Serial: serialNumber(l.cert), NotAfter: l.cert.NotAfter, KeyFingerprint: keyFingerprint(l.cert)}
+	want := IssuedCertificate{Serial: serialNumber(l.cert), NotBefore: l.cert.NotBefore, NotAfter: l.cert.NotAfter, KeyFingerprint: keyFingerprint(l.cert)}
 	if got := records[1].Certificates; len(got) != 1 || got[0] != want {
 		t.Errorf("recorded %v, want %v", got, want)
 	}
@@ -129,7 +129,7 @@ func TestRecordsThatAreRefused(t *testing.T) {
 		"no identity":        `{}`,
 		"a provider":         `{"identity":"spiffe://ambassador/provider/web","links":["*"]}`,
 		"bad link":           `{"identity":"spiffe://ambassador/client/web","links":["a b"]}`,
-		"a field of later":   `{"identity":"spiffe://ambassador/client/web","links":["*"],"revoked":true}`,
+		"a field of later":   `{"identity":"spiffe://ambassador/client/web","links":["*"],"frozen":true}`,
 		"two values":         `{"identity":"spiffe://ambassador/client/web","links":["*"]}{}`,
 		"links of no string": `{"identity":"spiffe://ambassador/client/web","links":[1]}`,
 	} {

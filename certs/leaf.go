@@ -116,11 +116,13 @@ func readPair(f Files) (*leaf, error) {
 		return nil, err
 	}
 	key, err := readKey(f.Key)
-	if err != nil {
+	// In a directory's first pair the key waits while there is none in its place.
+	waits := f.Dir != "" && errors.Is(err, fs.ErrNotExist)
+	if err != nil && !waits {
 		return nil, err
 	}
 	l := &leaf{cert: chain[0], chain: chain, key: key, roots: roots}
-	if sameKey(l.cert, key) {
+	if err == nil && sameKey(l.cert, key) {
 		return l, nil
 	}
 	if f.Dir != "" {
@@ -128,6 +130,9 @@ func readPair(f Files) (*leaf, error) {
 			l.key = next
 			return l, nil
 		}
+	}
+	if err != nil {
+		return nil, err
 	}
 	return nil, &FileError{File: f.Key, Problem: "is not the key of " + f.Cert, Hint: "bring the pair that was made together", Err: ErrMismatch}
 }

@@ -19,7 +19,7 @@ func lockState(dir string) (unlock func() error, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("locking %s: %w", dir, err)
 	}
-	if err := lockFile(f); err != nil {
+	if err := errors.Join(giveToOwner(f, dir), lockFile(f)); err != nil {
 		return nil, fmt.Errorf("locking %s: %w", path, errors.Join(err, f.Close()))
 	}
 	return f.Close, nil

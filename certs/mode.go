@@ -42,6 +42,24 @@ func looseBits(mode fs.FileMode, owner, self int) fs.FileMode {
 	return loose
 }
 
+// giveToOwner gives what root has made in a directory to the directory's owner:
+// "sudo ambassador invite" must not leave a file that the provider, which runs as
+// a user of its own, cannot read.
+func giveToOwner(f *os.File, dir string) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || st.Uid == 0 {
+		return nil
+	}
+	return f.Chown(int(st.Uid), int(st.Gid))
+}
+
 // syncDir makes a rename in a directory durable (rename(2) and fsync(2)).
 func syncDir(dir string) error {
 	f, err := os.Open(dir)

@@ -33,12 +33,19 @@ type ClientRecord struct {
 	// Certificates are those issued that have not expired, oldest first, and of
 	// them the last 1000.
 	Certificates []IssuedCertificate `json:"certificates"`
+	// Revoked: the client may not come back. To issue it a certificate or invite
+	// it anew ends that, for the new certificates.
+	Revoked bool `json:"revoked,omitempty"`
+	// RevokedAt is when it was last revoked: certificates that were issued until
+	// then count no more. It is zero for one that never was.
+	RevokedAt time.Time `json:"revoked_at,omitzero"`
 }
 
 // IssuedCertificate is what a CA keeps of a certificate.
 type IssuedCertificate struct {
-	Serial   string    `json:"serial"` // hex
-	NotAfter time.Time `json:"not_after"`
+	Serial    string    `json:"serial"` // hex
+	NotBefore time.Time `json:"not_before"`
+	NotAfter  time.Time `json:"not_after"`
 	// KeyFingerprint is the SHA-256 of the SubjectPublicKeyInfo, in hex.
 	KeyFingerprint string `json:"key_fingerprint"`
 }
@@ -137,29 +144,43 @@ func (ca *CA) remember(id Identity, links []string, cert *x509.Certificate) (Cli
 		r = ClientRecord{Identity: id.String(), Links: []string{EveryLink}}
 	}
 	if len(links) > 0 {
-		r.Links = slices.Compact(slices.Sorted(slices.Values(links)))
+		r.Links = sorted(links)
 	}
 	now := ca.now()
 	r.Certificates = slices.DeleteFunc(r.Certificates, func(c IssuedCertificate) bool { return c.NotAfter.Before(now) })
 	r.Certificates = append(r.Certificates, IssuedCertificate{
-		Serial: serialNumber(cert), NotAfter: cert.NotAfter.UTC(), KeyFingerprint: keyFingerprint(cert),
+		Serial: serialNumber(cert), NotBefore: cert.NotBefore.UTC(), NotAfter: cert.NotAfter.UTC(), KeyFingerprint: keyFingerprint(cert),
 	})
 	r.Certificates = r.Certificates[max(0, len(r.Certificates)-maxCertificates):]
-	data, err := json.MarshalIndent(r, "", "  ")
+	r.Revoked = false
+	return r, ca.writeRecord(r)
+}
+
+// sorted is a grant as it is kept.
+func sorted(links []string) []string { return slices.Compact(slices.Sorted(slices.Values(links))) }
+
+func (ca *CA) writeRecord(r ClientRecord) error {
+	path, err := ca.recordFile(r.Name())
 	if err != nil {
-		return ClientRecord{}, err
+		return err
 	}
-	path, err := ca.recordFile(id.Name)
+	return writeJSON(path, r)
+}
+
+// writeJSON replaces a file of a directory of the state, which is made if need
+// be. The caller holds the lock.
+func writeJSON(path string, v any) error {
+	data, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
-		return ClientRecord{}, err
+		return err
 	}
-	if err := makeDir(filepath.Dir(path)); err != nil {
-		return ClientRecord{}, err
+	if err := makeSubdir(filepath.Dir(path)); err != nil {
+		return err
 	}
 	if err := sweep(filepath.Dir(path)); err != nil {
-		return ClientRecord{}, err
+		return err
 	}
-	return r, replaceFile(path, append(data, '\n'), keyMode)
+	return replaceFile(path, append(data, '\n'), keyMode)
 }
 
 // Clients returns the records of all clients, sorted by name. With an error come
@@ -184,16 +205,4 @@ func (ca *CA) Clients() ([]ClientRecord, error) {
 		}
 	}
 	return records, errors.Join(errs...)
-}
-
-// Grant returns the links that an identity may use: "*" stands for all. It is
-// false for one that is no client of this CA. The record is read at each call,
-// so that what another process issues counts from the next session on.
-func (ca *CA) Grant(identity string) (links []string, ok bool, err error) {
-	id, err := ParseIdentity(identity)
-	if err != nil || id.TrustDomain != ca.trustDomain || id.Role != RoleClient {
-		return nil, false, nil // whoever it is, it was not issued here
-	}
-	r, ok, err := ca.record(id)
-	return r.Links, ok, err
 }

@@ -26,7 +26,7 @@ func TestOwnFilesThatAreRefused(t *testing.T) {
 			"client: no certificate",
 			func(t *testing.T) Files { return StateFiles(filepath.Join(t.TempDir(), "none")) }, RoleClient,
 			ErrNoCertificate,
-			[]string{"cert.pem does not exist", `run "ambassador certs issue NAME --out DIR" on the provider's host and pass DIR with --state-dir`},
+			[]string{"cert.pem does not exist", `run "ambassador invite NAME" on the provider's host and pass the token with --join`},
 		},
 		{
 			"client: no key",
@@ -44,7 +44,7 @@ func TestOwnFilesThatAreRefused(t *testing.T) {
 			"client: expired",
 			func(t *testing.T) Files { return clientOf(t, newCA(t, InitOptions{Now: longAgo}), "web") }, RoleClient,
 			ErrExpired,
-			[]string{"cert.pem has expired on 20", "certs issue NAME"},
+			[]string{"cert.pem has expired on 20", "ambassador invite NAME"},
 		},
 		{
 			"client: not yet valid",
@@ -77,7 +77,7 @@ func TestOwnFilesThatAreRefused(t *testing.T) {
 			"client: provider's certificate",
 			func(t *testing.T) Files { return provider(t, newCA(t, InitOptions{})) }, RoleClient,
 			ErrWrongRole,
-			[]string{"cert.pem is a provider's certificate, and a client's is needed", "a state directory of its own", "certs issue NAME"},
+			[]string{"cert.pem is a provider's certificate, and a client's is needed", "a state directory of its own", "ambassador invite NAME"},
 		},
 		{
 			"provider: client's certificate",
@@ -103,7 +103,7 @@ func TestOwnFilesThatAreRefused(t *testing.T) {
 			"provider: expired",
 			func(t *testing.T) Files { return provider(t, newCA(t, InitOptions{Now: longAgo})) }, RoleProvider,
 			ErrExpired,
-			[]string{"cert.pem has expired on 20", `"ambassador serve" makes a new one when it starts`},
+			[]string{"cert.pem has expired on 20", `restart "ambassador serve", which makes a new one`},
 		},
 		{
 			"client: garbage for a certificate",
@@ -219,7 +219,7 @@ func TestClientsThatAreRefused(t *testing.T) {
 			if s.provider == nil || s.client == nil {
 				t.Fatalf("accepted: provider %v, client %v", s.provider, s.client)
 			}
-			if got := Explain(s.client); !strings.HasPrefix(got, tc.says) || !strings.Contains(got, "certs issue NAME --out DIR") {
+			if got := Explain(s.client); !strings.HasPrefix(got, tc.says) || !strings.Contains(got, "ambassador invite NAME") {
 				t.Errorf("explained as %q, want %q (%v)", got, tc.says, s.client)
 			}
 		})
@@ -326,9 +326,9 @@ func leafLike(t *testing.T, ca *CA, uris string, usage x509.ExtKeyUsage) Files {
 		}
 		template.URIs = append(template.URIs, uri)
 	}
-	cert, err := sign(template, ca.issuer.cert, key.Public(), ca.issuer.key)
+	cert, err := sign(template, ca.issuers[0], key.Public(), ca.key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return written(t, &leaf{cert: cert, chain: []*x509.Certificate{cert, ca.issuer.cert}, key: key, roots: []*x509.Certificate{ca.root}})
+	return written(t, &leaf{cert: cert, chain: []*x509.Certificate{cert, ca.issuers[0]}, key: key, roots: []*x509.Certificate{ca.roots[0]}})
 }

@@ -98,6 +98,24 @@ func makeDir(dir string) error {
 	return checkDir(dir)
 }
 
+// makeSubdir is makeDir for a directory in a state directory.
+func makeSubdir(dir string) error {
+	_, err := os.Stat(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return errors.Join(makeDir(dir), giveDir(dir))
+	}
+	return makeDir(dir)
+}
+
+// giveDir is giveToOwner for a new directory.
+func giveDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(giveToOwner(f, filepath.Dir(dir)), f.Close())
+}
+
 // temporary is what the names of unfinished files and directories hold; see
 // sweep.
 const temporary = ".unfinished-"
@@ -111,7 +129,7 @@ func replaceFile(path string, data []byte, mode fs.FileMode) error {
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
-	if err := errors.Join(fill(f, data, mode), f.Close()); err != nil {
+	if err := errors.Join(fill(f, data, mode), giveToOwner(f, dir), f.Close()); err != nil {
 		return fmt.Errorf("writing %s: %w", path, errors.Join(err, os.Remove(f.Name())))
 	}
 	if err := os.Rename(f.Name(), path); err != nil {

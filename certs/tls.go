@@ -52,8 +52,18 @@ func baseConfig() *tls.Config {
 	}
 }
 
-// ServerConfig is [ServerConfig] with these credentials.
+// ServerConfig is [ServerConfig] with these credentials, as a reload leaves
+// them.
 func (c *Credentials) ServerConfig() *tls.Config {
+	config := baseConfig()
+	config.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return c.serverConfig(), nil }
+	// Not used, but whoever looks at this config is to find the rule in it.
+	config.ClientAuth = tls.RequireAndVerifyClientCert
+	return config
+}
+
+// serverConfig is for one handshake.
+func (c *Credentials) serverConfig() *tls.Config {
 	m := c.current.Load()
 	config := baseConfig()
 	config.ClientAuth = tls.RequireAndVerifyClientCert // with EKU clientAuth
@@ -66,19 +76,16 @@ func (c *Credentials) ServerConfig() *tls.Config {
 	return config
 }
 
-// ClientConfig is [ClientConfig] with these credentials.
+// ClientConfig is [ClientConfig] with these credentials, as a reload leaves
+// them.
 func (c *Credentials) ClientConfig(serverName string) *tls.Config {
-	m := c.current.Load()
 	config := baseConfig()
 	config.ServerName = serverName
-	config.RootCAs = m.roots
 	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return c.present() }
-	if m.private {
-		// This turns off crypto/tls's verification, which cannot leave out the
-		// host name alone. verifyProvider does the rest of it.
-		config.InsecureSkipVerify = true
-		config.VerifyConnection = c.verifyProvider
-	}
+	// This turns off crypto/tls's verification, which can neither leave out the
+	// host name alone nor follow a reload. verifyProvider does all of it.
+	config.InsecureSkipVerify = true
+	config.VerifyConnection = func(cs tls.ConnectionState) error { return c.verifyProvider(cs, serverName) }
 	return config
 }
 
@@ -92,19 +99,26 @@ func (c *Credentials) present() (*tls.Certificate, error) {
 	return &m.leaf, nil
 }
 
-// verifyProvider verifies a provider under a private CA: chain, time, usage and
-// identity.
-func (c *Credentials) verifyProvider(cs tls.ConnectionState) error {
+// verifyProvider verifies a provider: chain, time and usage, and under a private
+// CA its identity, otherwise its host name.
+func (c *Credentials) verifyProvider(cs tls.ConnectionState, serverName string) error {
 	if len(cs.PeerCertificates) == 0 {
 		return ErrNoIdentity // cannot be: TLS servers always present one
 	}
-	_, err := cs.PeerCertificates[0].Verify(x509.VerifyOptions{
-		Roots:         c.current.Load().roots,
+	m := c.current.Load()
+	options := x509.VerifyOptions{
+		Roots:         m.roots,
 		Intermediates: poolOf(cs.PeerCertificates[1:]),
 		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	})
-	if err != nil {
+	}
+	if !m.private {
+		options.DNSName = serverName
+	}
+	if _, err := cs.PeerCertificates[0].Verify(options); err != nil {
 		return &tls.CertificateVerificationError{UnverifiedCertificates: cs.PeerCertificates, Err: err}
+	}
+	if !m.private {
+		return nil
 	}
 	return c.checkPeer(cs, RoleProvider)
 }
@@ -151,4 +165,17 @@ func peerName(cert *x509.Certificate) (string, error) {
 		return cert.DNSNames[0], nil
 	}
 	return "", ErrNoIdentity
+}
+
+// PeerNames are all URIs and DNS names of a peer's certificate; see
+// [PeerIdentity].
+func PeerNames(cs tls.ConnectionState) []string {
+	var names []string
+	if len(cs.PeerCertificates) > 0 {
+		for _, uri := range cs.PeerCertificates[0].URIs {
+			names = append(names, uri.String())
+		}
+		names = append(names, cs.PeerCertificates[0].DNSNames...)
+	}
+	return names
 }

@@ -68,7 +68,7 @@ func TestNoSessionTickets(t *testing.T) {
 func TestConfigsSetNoALPN(t *testing.T) {
 	ca := newCA(t, InitOptions{})
 	c, p := clientConfig(t, clientOf(t, ca, "web"), "x"), serverConfig(t, provider(t, ca))
-	if c.NextProtos != nil || p.NextProtos != nil || p.GetConfigForClient != nil {
+	if c.NextProtos != nil || p.NextProtos != nil {
 		t.Error("the carrier's protocol would be lost")
 	}
 }

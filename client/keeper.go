@@ -48,7 +48,8 @@ type keeper struct {
 type session struct {
 	*mux.Session
 	links  []mux.Offer
-	beside *mux.Session // the silent one that it is to replace, nil for none
+	beside *mux.Session // the one that it is to replace, nil for none
+	renews string       // why, if that one works; see Renew
 }
 
 func newKeeper(c *Client) *keeper {
@@ -210,13 +211,18 @@ func (k *keeper) hold(s *mux.Session) (next *session) {
 	next, err := k.useful(s, followed)
 	k.drop(s)
 	switch {
+	case next != nil && next.renews != "":
+		k.c.log.Info("moving to a new session", zap.String("reason", next.renews), zap.Int("streams", s.Streams()))
 	case next != nil:
 		n := s.ResetUnheard("the session is silent")
 		k.c.log.Warn("session is silent, moving to a new one", zap.Duration("silence", s.Silence()),
 			zap.Int("streams", s.Streams()), zap.Int("streams_reset", n))
 	case err != nil:
 		stop()
-		k.lost(cmp.Or(s.Err(), err))
+		if !errors.Is(err, ErrRefused) { // the provider's own word says more
+			err = cmp.Or(s.Err(), err)
+		}
+		k.lost(err)
 		s.Close()
 		return nil
 	default:
@@ -262,6 +268,8 @@ func (k *keeper) follow(s *mux.Session) error {
 		switch m.Kind {
 		case mux.KindDrain:
 			return nil
+		case mux.KindRefuse:
+			return fmt.Errorf("%w: %s", ErrRefused, m.Reason)
 		case mux.KindLinks:
 			_ = k.c.apply(m.Links, false) // fails only the first time
 		}

@@ -90,7 +90,7 @@ func TestBadCertificatesAreNamed(t *testing.T) {
 		spoil func(t *testing.T, d string)
 		want  []string
 	}{
-		{"none", func(t *testing.T, d string) { remove(t, d+"/cert.pem") }, []string{"no certificate for " + p.address(), "ambassador certs issue", "--state-dir"}},
+		{"none", func(t *testing.T, d string) { remove(t, d+"/cert.pem") }, []string{"no certificate for " + p.address(), "ambassador invite NAME", "--join"}},
 		{"key-readable-by-others", func(t *testing.T, d string) { chmod(t, d+"/key.pem", 0o644) }, []string{"key.pem", "0644", "chmod"}},
 		{"directory-open-to-others", func(t *testing.T, d string) { chmod(t, d, 0o755) }, []string{"0755", "chmod"}},
 		{"key-of-another-certificate", func(t *testing.T, d string) { copyFile(t, dir+"/other-client/key.pem", d+"/key.pem") }, []string{"key.pem", "cert.pem", "not the key"}},
@@ -128,7 +128,7 @@ func TestBadCertificatesAreNamed(t *testing.T) {
 		issue(t, dir+"/provider", dir+"/gone")
 		remove(t, dir+"/provider/clients/tester.json")
 		c := run(t, nil, "connect", p.address(), "--state-dir", dir+"/gone", "--expose", freePort(t)+"=redis:1")
-		c.waitLog("provider not reached, will keep trying", "grants this client nothing")
+		c.waitLog("provider not reached, will keep trying", "no record of it: only a new invitation brings it back")
 		p.waitLog("client refused", "tester")
 	})
 }

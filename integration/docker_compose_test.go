@@ -64,6 +64,12 @@ func (c *composition) walk(t *testing.T) {
 			t.Fatalf("the consumer's last line is %q, want PONG", last)
 		}
 	})
+	t.Run("no-key-crosses-over", func(t *testing.T) {
+		files := c.do(t, "run", "--rm", "--volume", c.project+"_token:/v", "busybox", "find", "/v", "-type", "f")
+		if files != "/v/token" {
+			t.Errorf("the volume that both sides mount holds %q, want the token alone", files)
+		}
+	})
 	t.Run("run-the-consumer-again", func(t *testing.T) {
 		// The README's command; -T because a test has no terminal.
 		out := c.compose(t, "run", "--rm", "-T", "consumer")

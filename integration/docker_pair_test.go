@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,7 +23,7 @@ func testDockerPair(t *testing.T, e *engine) {
 	big := e.network(t, "big", "--internal")
 	client := e.network(t, "client", "--internal")
 	wan := e.network(t, "wan")
-	state, issued := e.volume(t, "provider"), e.volume(t, "client")
+	state, joined := e.volume(t, "provider"), e.volume(t, "client")
 
 	e.redis(t, "redis", "--network", big, "--network-alias", "cache")
 	provider := e.create(t, "big-server", "--network", wan, "--network-alias", "big-server",
@@ -30,29 +31,31 @@ func testDockerPair(t *testing.T, e *engine) {
 	e.do(t, "network", "connect", big, provider)
 	e.do(t, "start", provider)
 
-	e.do(t, "run", "--rm", "--network", "none", "--volume", state+":/var/lib/ambassador", "--volume", issued+":/out",
-		e.image, "certs", "issue", "client-server", "--link", "cache", "--out", "/out")
+	e.waitLog(t, provider, "serving")
+	token := strings.Fields(e.do(t, "exec", provider, "/ambassador", "invite", "client-server", "--link", "cache"))[0]
+
+	ambassador := e.create(t, "client-server", "--network", wan, "--env", "AMBASSADOR_JOIN="+token,
+		"--volume", joined+":/var/lib/ambassador", e.image, "connect", "big-server:7000", "--expose", "6379")
+	e.do(t, "network", "connect", "--alias", "redis", client, ambassador)
+	e.do(t, "start", ambassador)
+	e.waitLog(t, ambassador, "connected to the provider")
 
 	t.Run("keys-stay-where-they-belong", func(t *testing.T) {
-		files := e.do(t, "run", "--rm", "--volume", issued+":/v", "busybox", "find", "/v", "-type", "f")
+		files := e.do(t, "run", "--rm", "--volume", joined+":/v", "busybox", "find", "/v", "-type", "f")
 		got := strings.Fields(files)
-		if len(got) != 3 {
-			t.Errorf("the client got %v, want ca.pem, cert.pem and key.pem", got)
+		slices.Sort(got)
+		if want := []string{"/v/ca.pem", "/v/cert.pem", "/v/joined", "/v/key.pem"}; !slices.Equal(got, want) {
+			t.Errorf("the client has %v, want %v", got, want)
 		}
-		for _, want := range []string{"/v/ca.pem", "/v/cert.pem", "/v/key.pem"} {
-			if !strings.Contains(files, want) {
-				t.Errorf("the client got %v, and no %s", got, want)
-			}
-		}
-		if mode := e.do(t, "run", "--rm", "--volume", issued+":/v", "busybox", "stat", "-c", "%u:%g %a", "/v/key.pem"); mode != "65532:65532 600" {
+		if mode := e.do(t, "run", "--rm", "--volume", joined+":/v", "busybox", "stat", "-c", "%u:%g %a", "/v/key.pem"); mode != "65532:65532 600" {
 			t.Errorf("the client's key: owner and mode %s, want 65532:65532 600", mode)
 		}
 	})
+	t.Run("next-start-needs-no-token", func(t *testing.T) {
+		e.do(t, "restart", ambassador)
+		e.waitLog(t, ambassador, "the token was used for this certificate before")
+	})
 
-	ambassador := e.create(t, "client-server", "--network", wan,
-		"--volume", issued+":/var/lib/ambassador", e.image, "connect", "big-server:7000", "--expose", "6379")
-	e.do(t, "network", "connect", "--alias", "redis", client, ambassador)
-	e.do(t, "start", ambassador)
 	consumer := e.start(t, "consumer", "--network", client, "redis:7", "sleep", "600")
 
 	t.Run("consumer-reaches-the-service", func(t *testing.T) {

@@ -57,6 +57,7 @@ var mayImport = map[string][]string{
 var onlyImporter = map[string]string{
 	"github.com/hashicorp/yamux": "ambassador/mux",
 	"golang.org/x/crypto":        "ambassador/certs",
+	"golang.org/x/time":          "ambassador/certs",
 	"github.com/spf13/cobra":     "ambassador/cmd/ambassador",
 	"github.com/spf13/pflag":     "ambassador/cmd/ambassador",
 	"go.yaml.in/yaml/v3":         "ambassador/cmd/ambassador",
@@ -76,6 +77,7 @@ var shipped = []string{
 	"golang.org/x/crypto",
 	"golang.org/x/sys",
 	"golang.org/x/term",
+	"golang.org/x/time",
 }
 
 func TestImportsGoOneWay(t *testing.T) {

@@ -3,20 +3,13 @@
 package integration
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
-	"math/big"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 // hosts are machines in miniature on one network: network namespaces, each with
@@ -218,68 +211,21 @@ func (h *hosts) equip(t *testing.T) {
 
 	company := newCompany(t)
 	for _, host := range h.names {
-		writePEM(t, filepath.Join(h.home(host), "company-ca.pem"), "CERTIFICATE", company.root)
+		company.writeRoot(t, filepath.Join(h.home(host), "company-ca.pem"))
+		h.own(t, host, "company-ca.pem")
 	}
-	company.leaf(t, h.home("big-server"), "big-server", x509.ExtKeyUsageServerAuth)
-	company.leaf(t, h.home("client-server"), "web-1", x509.ExtKeyUsageClientAuth)
+	company.leafFor(t, h.home("big-server"), "big-server", []string{"big-server"})
+	h.own(t, "big-server", "big-server.pem", "big-server.key")
+	company.leafFor(t, h.home("client-server"), "web-1", nil)
+	h.own(t, "client-server", "web-1.pem", "web-1.key")
 }
 
-// company is a CA that knows nothing of ambassadors.
-type company struct {
-	cert *x509.Certificate
-	root []byte // DER
-	key  *ecdsa.PrivateKey
-}
-
-func newCompany(t *testing.T) *company {
+// own gives files of a home to its owner.
+func (h *hosts) own(t *testing.T, name string, files ...string) {
 	t.Helper()
-	template := &x509.Certificate{
-		Subject: pkix.Name{CommonName: "Company CA"}, SerialNumber: big.NewInt(1),
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	root, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(root)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &company{cert, root, key}
-}
-
-// leaf writes NAME.pem and NAME.key for a DNS name.
-func (c *company) leaf(t *testing.T, dir, name string, usage x509.ExtKeyUsage) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
-		Subject: pkix.Name{CommonName: name}, SerialNumber: big.NewInt(time.Now().UnixNano()), DNSNames: []string{name},
-		NotBefore: time.Now().Add(-time.Minute), NotAfter: time.Now().Add(time.Hour),
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{usage},
-	}, c.cert, key.Public(), c.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	writePEM(t, filepath.Join(dir, name+".pem"), "CERTIFICATE", der)
-	writePEM(t, filepath.Join(dir, name+".key"), "PRIVATE KEY", private)
-}
-
-func writePEM(t *testing.T, name, kind string, der []byte) {
-	t.Helper()
-	write(t, name, string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})))
-	if err := os.Chown(name, nobody, nobody); err != nil {
-		t.Fatal(err)
+	for _, f := range files {
+		if err := os.Chown(filepath.Join(h.home(name), f), nobody, nobody); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -255,12 +255,13 @@ func walk(t *testing.T, blocks []block) {
 	if r := h.do("client-server", "redis-cli ping"); r.err == nil {
 		t.Fatalf("client-server has a Redis already: the test shows nothing: %s", r)
 	}
-	pong := false
+	pong, token := false, ""
 	for _, b := range blocks {
 		if h.netns[b.host] == "" {
 			t.Fatalf("%q is no host of the README: expected one of %v", b.host, h.names)
 		}
-		script := strings.Join(b.commands, "\n")
+		// The reader pastes what was printed on the other host.
+		script := strings.ReplaceAll(strings.Join(b.commands, "\n"), "TOKEN", token)
 		t.Logf("%s$ %s", b.host, strings.ReplaceAll(script, "\n", "\n\t"))
 		if says := stays(b.commands[len(b.commands)-1]); says != "" {
 			h.begin(t, b.host, script).waitLog(says)
@@ -269,6 +270,9 @@ func walk(t *testing.T, blocks []block) {
 		r := h.do(b.host, script)
 		if r.err != nil {
 			t.Fatal(r)
+		}
+		if printed := printedToken.FindString(r.stdout); printed != "" {
+			token = printed
 		}
 		if want := strings.TrimSpace(b.output); want != "" && r.stdout != want {
 			t.Fatalf("%s: prints %q, the README shows %q", r.command, r.stdout, want)
@@ -356,7 +360,10 @@ func helpOfAll(t *testing.T) string {
 	t.Helper()
 	quick := []string{"GORACE=atexit_sleep_ms=0"} // else 1 s each
 	all := ""
-	for _, command := range []string{"", "serve", "connect", "forward", "certs", "certs init", "certs issue", "certs list", "certs inspect"} {
+	for _, command := range []string{
+		"", "serve", "connect", "forward", "invite", "invite list", "invite revoke", "grant", "revoke",
+		"certs", "certs init", "certs issue", "certs list", "certs inspect", "certs renew", "certs revoke",
+	} {
 		code, stdout, stderr := once(t, quick, append(strings.Fields(command), "--help")...)
 		if code != 0 {
 			t.Fatalf("%s --help: exit %d: %s", command, code, stderr)

@@ -14,7 +14,7 @@ import (
 const (
 	KindHello   = "hello"   // client: the first message
 	KindWelcome = "welcome" // provider: the answer, with the links granted
-	KindRefuse  = "refuse"  // provider: the answer to a client that it does not serve, with a reason
+	KindRefuse  = "refuse"  // provider: the answer to a client that it does not serve, or not any more, with a reason
 	KindLinks   = "links"   // provider: the links granted have changed
 	KindDrain   = "drain"   // provider: open no more streams here, connect anew
 )

@@ -32,6 +32,9 @@ type Options struct {
 	// Memory bounds the same for several sessions together. If nil, the session
 	// has one of its own.
 	Memory *Memory
+	// Services are the other protocols of a provider, by their ALPN names. A
+	// client has none.
+	Services map[string]Service
 	// Logger gets the session's debug lines. If nil, none are written.
 	Logger *zap.Logger
 }
@@ -104,7 +107,8 @@ func Client(ctx context.Context, conn net.Conn, config *tls.Config, o Options) (
 }
 
 // Server does the provider's side of the TLS handshake on an accepted
-// connection. It closes conn if it fails.
+// connection. It closes conn if it fails, or was for one of the services: that
+// is ErrService.
 func Server(ctx context.Context, conn net.Conn, config *tls.Config, o Options) (*Session, error) {
 	return start(ctx, conn, config, o, false)
 }
@@ -151,10 +155,13 @@ func secure(ctx context.Context, conn net.Conn, config *tls.Config, o Options, i
 	if isClient {
 		s.tls = tls.Client(s.wire, config)
 	} else {
-		s.tls = tls.Server(s.wire, config)
+		s.tls = tls.Server(s.wire, byProtocol(config, o.Services))
 	}
 	if err := s.tls.HandshakeContext(ctx); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrAuthentication, err)
+	}
+	if service, ok := o.Services[s.tls.ConnectionState().NegotiatedProtocol]; ok {
+		return nil, service.serve(ctx, s.tls)
 	}
 	// crypto/tls lets a client that offers no ALPN at all pass.
 	if s.tls.ConnectionState().NegotiatedProtocol != Protocol {

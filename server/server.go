@@ -35,17 +35,24 @@ type Peer struct {
 	Links []string
 }
 
+// Service is a protocol that is no session.
+type Service = mux.Service
+
 // Server offers links to clients. Set the fields before Serve and do not change
 // them afterwards. Methods may be called by several goroutines at once.
 type Server struct {
 	// TLSConfig must be set, and ask for and verify client certificates.
 	TLSConfig *tls.Config
 	// Authorize says who the client of a session is. It must be set, and may be
-	// called by several goroutines at once. An error refuses the client, which
-	// is not told more; the error goes to the log.
+	// called by several goroutines at once. An error refuses the client. What it
+	// is told is a [*DeniedError]'s reason, or nothing; the error goes to the log.
+	// Reauthorize calls it again for running sessions.
 	Authorize func(tls.ConnectionState) (Peer, error)
 	// Links is what is offered.
 	Links []link.Link
+	// Services are other protocols on the same port, by their ALPN names. A
+	// connection for one of them counts as unauthenticated until it is over.
+	Services map[string]Service
 	// Dialer reaches backends. Its Self is replaced: the listeners that Serve
 	// was given are refused.
 	Dialer link.Dialer
@@ -70,6 +77,7 @@ type Server struct {
 	start      sync.Once
 	log        *zap.Logger
 	catalogue  map[string]link.Link
+	grants     atomic.Uint64   // grows with each Reauthorize
 	ctx        context.Context // ends with Close
 	cancel     context.CancelFunc
 	handshakes handshakes
@@ -220,6 +228,10 @@ func (s *Server) serveConn(c net.Conn, ended func()) {
 		s.seen.warn(log, "client refused", refused.Error(), zap.Error(err))
 		return
 	}
+	if errors.Is(err, mux.ErrService) {
+		log.Debug("connection for another protocol ended", zap.Error(err))
+		return
+	}
 	// Scanners and strangers come every minute of the day: a debug line.
 	log.Debug("connection refused before it was authenticated", zap.Error(err))
 }
@@ -231,6 +243,7 @@ func (s *Server) handshake(c net.Conn, log *zap.Logger) (*session, error) {
 	defer s.handshakes.enter(cancel)()
 	options := s.Carrier
 	options.Logger = log
+	options.Services = s.Services
 	m, err := mux.Server(ctx, c, s.TLSConfig, options)
 	if err != nil {
 		return nil, err
@@ -251,10 +264,11 @@ func (s *Server) welcome(ctx context.Context, m *mux.Session) (*session, error) 
 	if hello.Kind != mux.KindHello {
 		return nil, fmt.Errorf("%w: first message is %q, expected %q", mux.ErrProtocol, hello.Kind, mux.KindHello)
 	}
+	asOf := s.grants.Load()
 	peer, err := s.Authorize(m.TLS())
 	if err != nil {
 		// Its certificate is good, so it may know that it is not this that fails.
-		return nil, errors.Join(&refusedError{err}, m.Control().Send(mux.Message{Kind: mux.KindRefuse, Reason: "the provider grants this client nothing"}))
+		return nil, errors.Join(&refusedError{err}, m.Control().Send(mux.Message{Kind: mux.KindRefuse, Reason: denialReason(err)}))
 	}
 	ss := newSession(s, m, peer)
 	// It is known before the client is: a drain from here on tells it, behind the
@@ -262,9 +276,16 @@ func (s *Server) welcome(ctx context.Context, m *mux.Session) (*session, error) 
 	if !s.addSession(ss) {
 		return nil, ErrClosed
 	}
-	defer close(ss.welcomed)
-	if err := m.Control().Send(mux.Message{Kind: mux.KindWelcome, Version: s.Version, Links: ss.offers()}); err != nil {
-		s.removeSession(ss)
+	if s.grants.Load() != asOf {
+		// What changed meanwhile may have come too early to find the session.
+		err = ss.reauthorize()
+	}
+	if err == nil {
+		err = m.Control().Send(mux.Message{Kind: mux.KindWelcome, Version: s.Version, Links: ss.offers()})
+	}
+	close(ss.welcomed)
+	if err != nil {
+		ss.abandon()
 		return nil, err
 	}
 	return ss, nil

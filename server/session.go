@@ -31,7 +31,8 @@ const drainGrace = time.Second
 type session struct {
 	server *Server
 	mux    *mux.Session
-	peer   Peer
+	peer   Peer // its Links are in grant
+	grant  grant
 
 	welcomed chan struct{} // closed when the welcome was sent, or could not be
 
@@ -41,11 +42,12 @@ type session struct {
 	draining atomic.Bool
 	refusing atomic.Bool  // a while into draining
 	live     atomic.Int64 // streams being served
-	streams  sync.WaitGroup // and watchControl
+	streams  sync.WaitGroup // and the session's own goroutines
+	telling  sync.Mutex     // held while links are sent
 }
 
 func newSession(s *Server, m *mux.Session, p Peer) *session {
-	ss := &session{server: s, mux: m, peer: p, welcomed: make(chan struct{})}
+	ss := &session{server: s, mux: m, peer: p, grant: grant{links: p.Links}, welcomed: make(chan struct{})}
 	ss.ended, ss.cancel = context.WithCancel(context.Background())
 	return ss
 }
@@ -60,7 +62,7 @@ func (ss *session) log() *zap.Logger {
 func (ss *session) offers() []mux.Offer {
 	var offers []mux.Offer
 	for _, l := range ss.server.catalogue {
-		if !ss.granted(l.Name) {
+		if !ss.grant.covers(l.Name) {
 			continue
 		}
 		o := mux.Offer{Name: l.Name}
@@ -71,10 +73,6 @@ func (ss *session) offers() []mux.Offer {
 	}
 	slices.SortFunc(offers, func(a, b mux.Offer) int { return cmp.Compare(a.Name, b.Name) })
 	return offers
-}
-
-func (ss *session) granted(name string) bool {
-	return slices.Contains(ss.peer.Links, name) || slices.Contains(ss.peer.Links, "*")
 }
 
 // serve begins to serve the session, which holds no goroutine while it idles. ended
@@ -95,6 +93,7 @@ func (ss *session) serve(ended func()) {
 		stop()
 		reason := ss.mux.Err()
 		ss.mux.Close()
+		ss.grant.end()
 		ss.streams.Wait()
 		ss.cancel()
 		ss.server.removeSession(ss)
@@ -172,10 +171,20 @@ func (ss *session) serveStream(st *mux.Stream) {
 		ss.done()
 		return
 	}
+	end := relay.TCP(backend)
+	running := relay.New(st, end, relay.Options{})
+	leave, ok := ss.grant.enter(o.Link, running)
+	if !ok { // it was withdrawn while its backend was being dialled
+		end.Reset("link withdrawn")
+		st.Refuse(mux.RefusedNoLink, "")
+		ss.done()
+		return
+	}
 	st.Connected()
 	began := time.Now()
-	relay.New(st, relay.TCP(backend), relay.Options{}).Start(func(r relay.Result) {
+	running.Start(func(r relay.Result) {
 		defer ss.done()
+		leave()
 		ss.logOf(st, o).Debug("stream ended", zap.Stringer("backend_addr", port.Target),
 			zap.Int64("bytes_in", r.BytesAB), zap.Int64("bytes_out", r.BytesBA), zap.Duration("duration", time.Since(began)),
 			zap.String("close_reason", r.Reason.Name("client", "backend")), zap.Error(r.Err))
@@ -214,7 +223,7 @@ func (ss *session) connect(st *mux.Stream, o mux.Open) (link.Port, *net.TCPConn)
 
 func (ss *session) lookup(o mux.Open) (link.Port, bool) {
 	l, ok := ss.server.catalogue[o.Link]
-	if !ok || !ss.granted(o.Link) {
+	if !ok || !ss.grant.covers(o.Link) {
 		return link.Port{}, false
 	}
 	return l.Port(o.Port)

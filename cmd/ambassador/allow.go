@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"ambassador/certs"
@@ -15,6 +16,11 @@ import (
 type allowRule struct {
 	pattern string
 	links   []string
+}
+
+func (r allowRule) matches(name string) bool {
+	ok, _ := path.Match(r.pattern, name) // the pattern was checked
+	return ok
 }
 
 type allowRules []allowRule
@@ -42,7 +48,7 @@ func parseAllow(words []string) (allowRules, error) {
 	return rules, nil
 }
 
-// authorize gives a peer the links of every rule that its name matches.
+// authorize gives a peer the links of every rule that one of its names matches.
 func (rules allowRules) authorize(cs tls.ConnectionState) (server.Peer, error) {
 	id, err := certs.PeerIdentity(cs)
 	if err != nil {
@@ -50,7 +56,7 @@ func (rules allowRules) authorize(cs tls.ConnectionState) (server.Peer, error) {
 	}
 	peer := server.Peer{Identity: id}
 	for _, r := range rules {
-		if ok, _ := path.Match(r.pattern, id); ok { // the pattern was checked
+		if slices.ContainsFunc(certs.PeerNames(cs), r.matches) {
 			peer.Links = append(peer.Links, r.links...)
 		}
 	}

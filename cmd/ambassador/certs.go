@@ -11,6 +11,7 @@ import (
 	"ambassador/internal/link"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 func newCerts(env environment) *cobra.Command {
@@ -27,7 +28,7 @@ and there is none.`,
 			return unknownCommand(cmd, args[0])
 		},
 	}
-	cmd.AddCommand(newCertsInit(env), newCertsIssue(env), newCertsList(env), newCertsInspect(env))
+	cmd.AddCommand(newCertsInit(env), newCertsIssue(env), newCertsList(env), newCertsInspect(env), newCertsRenew(env), newCertsRevoke(env))
 	return cmd
 }
 
@@ -76,11 +77,13 @@ that "ambassador connect --state-dir DIR" needs on the other host. Move it there
 over a channel you trust: it holds a private key.
 
 Without --link a new client may use every link, and a known one keeps its grant.
-A running "ambassador serve" minds the grant from the client's next session on.`,
+A running "ambassador serve" minds the grant at once.
+
+"ambassador invite" does the same without a file to move.`,
 		Example: `  ambassador certs issue web --link redis --out ./web`,
 		Args:    exactArgs(1, "the NAME of a client, such as web"),
 	}
-	links := cmd.Flags().StringArray("link", nil, "`LINK` that the client may use, * for all; may be repeated")
+	links := addGrant(cmd.Flags())
 	out := cmd.Flags().String("out", "", "`DIR` to write ca.pem, cert.pem and key.pem to")
 	dir := addStateDir(cmd.Flags())
 	passphrase := addPassphrase(cmd.Flags())
@@ -113,6 +116,14 @@ A running "ambassador serve" minds the grant from the client's next session on.`
 	return cmd
 }
 
+// addGrant is --link of who is granted something. AMBASSADOR_LINK is what serve
+// offers, also where it is set in a container for both.
+func addGrant(f *pflag.FlagSet) *[]string {
+	links := f.StringArray("link", nil, "`LINK` that the client may use, * for all; may be repeated; AMBASSADOR_LINK does not count here")
+	f.Lookup("link").Annotations = map[string][]string{noEnvironment: {}}
+	return links
+}
+
 // checkGrant checks the names of links where the words are seen: the provider
 // may offer them later.
 func checkGrant(links []string) error {
@@ -136,6 +147,9 @@ func certsUsage(err error) error {
 }
 
 func describeLinks(links []string) string {
+	if len(links) == 0 {
+		return "no link"
+	}
 	for _, l := range links {
 		if l == certs.EveryLink {
 			return "every link"
@@ -180,7 +194,9 @@ func listClients(w io.Writer, records []certs.ClientRecord) error {
 	fmt.Fprintln(table, "NAME\tLINKS\tEXPIRES\tIDENTITY")
 	for _, r := range records {
 		expires := "no valid certificate"
-		if n := len(r.Certificates); n > 0 {
+		if r.Revoked {
+			expires = "revoked on " + day(r.RevokedAt)
+		} else if n := len(r.Certificates); n > 0 {
 			expires = day(r.Certificates[n-1].NotAfter)
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", r.Name(), describeLinks(r.Links), expires, r.Identity)

@@ -76,11 +76,11 @@ func kindName(kind string) string {
 func renewal(kind string) string {
 	switch kind {
 	case "client":
-		return `run "ambassador certs issue NAME --out DIR" again on the provider's host`
+		return `"ambassador connect" renews it by itself, and its log says why not: else run "ambassador invite NAME" on the provider's host and join anew`
 	case "provider", "issuer":
-		return `restart "ambassador serve", which makes a new one in the last half of its time, or in an issuer's last 30 days`
+		return `"ambassador serve" renews it by itself, and its log says why not: else run "ambassador certs renew"`
 	case "root":
-		return `move the CA's directory away, run "ambassador certs init", and issue every client's certificate again`
+		return `run "ambassador certs renew --root", which keeps the old one until then`
 	}
 	return "bring a new one from its CA"
 }

@@ -25,7 +25,7 @@ func configure(cmd *cobra.Command, environ []string) error {
 	// The environment comes first, as it may name the file.
 	err := eachFlag(flags, given, func(f *pflag.Flag) error {
 		value, ok := lookup(environ, envName(f.Name))
-		if !ok {
+		if !ok || f.Annotations[noEnvironment] != nil {
 			return nil
 		}
 		given[f.Name] = true
@@ -43,6 +43,10 @@ func configure(cmd *cobra.Command, environ []string) error {
 	}
 	return usage(fromFile(path, cmd, given))
 }
+
+// noEnvironment is the annotation of a flag that no variable sets, because the
+// variable of its name is meant for another command.
+const noEnvironment = "no-environment"
 
 func eachFlag(flags *pflag.FlagSet, given map[string]bool, do func(*pflag.Flag) error) error {
 	var errs []error

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"crypto/tls"
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -21,6 +21,7 @@ type connectFlags struct {
 	exposeHost *string
 	hold       *time.Duration
 	drain      *time.Duration
+	join       *string
 	stateDir   *string
 	files      *certFlags
 }
@@ -32,11 +33,16 @@ func newConnect(env environment) *cobra.Command {
 		Long: `Keeps one connection with mutual TLS to the provider at HOST:PORT and offers its
 links on local ports.
 
+--join is for the first start: it turns the token of an invitation into a
+certificate in the state directory, which then is all that is needed and renews
+itself. A token that was used is passed over, so that it may stay in a unit file.
+
 --expose is [LOCAL=]REMOTE. REMOTE is PORT, LINK or LINK:PORT; LOCAL is [IP:]PORT
 and the same as the remote port if not given. Docker's 16379:6379 and
 127.0.0.1:16379:6379 mean the same. Without --expose: the ports of the links in
 the environment, else all that the provider grants.`,
-		Example: `  ambassador connect big-server:7000 --expose 6379
+		Example: `  ambassador connect big-server:7000 --join @token --expose 6379
+  ambassador connect big-server:7000 --expose 6379
   ambassador connect big-server:7000 --expose 16379=redis:6379 --expose postgres`,
 		Args: exactArgs(1, "HOST:PORT of a provider, such as big-server:7000"),
 	}
@@ -45,6 +51,7 @@ the environment, else all that the provider grants.`,
 		exposeHost: addExposeHost(cmd.Flags()),
 		hold:       addHold(cmd.Flags()),
 		drain:      addDrainTimeout(cmd.Flags()),
+		join:       addJoin(cmd.Flags()),
 		stateDir:   addStateDir(cmd.Flags()),
 		files:      addCertFlags(cmd.Flags()),
 	}
@@ -69,15 +76,21 @@ func connect(cmd *cobra.Command, env environment, f connectFlags, provider strin
 	if err != nil {
 		return err
 	}
-	config, err := clientTLS(f, env.environ, provider, host)
+	credentials, err := clientCredentials(cmd, f, env.environ, provider, log)
+	if errors.Is(err, errEnded) {
+		log.Info("ended before the client had joined")
+		return nil
+	}
 	if err != nil {
 		return err
 	}
 	c := &client.Client{
-		Provider: provider, TLSConfig: config, Expose: exposes, ExposeHost: exposeHost,
+		Provider: provider, TLSConfig: credentials.ClientConfig(host), Expose: exposes, ExposeHost: exposeHost,
 		Hold: holdOf(*f.hold), Version: buildVersion(), Explain: explainAttempt, Logger: log,
 	}
-	err = supervise(service{run: c.ListenAndServe, shutdown: c.Shutdown, close: c.Close, closed: client.ErrClosed}, *f.drain, log)
+	reload, keep := clientUpkeep(c, credentials, f, log)
+	defer keep.stop()
+	err = supervise(service{run: c.ListenAndServe, shutdown: c.Shutdown, close: c.Close, closed: client.ErrClosed, reload: reload}, *f.drain, log)
 	if wrong := (*client.ExposeError)(nil); errors.As(err, &wrong) {
 		return usage(err)
 	}
@@ -127,17 +140,50 @@ func findExposes(words, environ []string, log *zap.Logger) ([]link.Expose, error
 	return exposes, nil
 }
 
-func clientTLS(f connectFlags, environ []string, provider, host string) (*tls.Config, error) {
+// clientCredentials takes the given files, else those of the state directory,
+// where a token makes them.
+func clientCredentials(cmd *cobra.Command, f connectFlags, environ []string, provider string, log *zap.Logger) (*certs.Credentials, error) {
 	files, err := f.files.files(*f.stateDir, environ)
 	if err != nil {
 		return nil, err
 	}
-	config, err := certs.ClientConfig(files, host)
+	if *f.join != "" {
+		if f.files.given() {
+			return nil, usage(errors.New("--join makes a certificate of the provider's CA, --cert, --key and --ca bring one: give one or the other"))
+		}
+		token, err := readToken(*f.join, cmd.InOrStdin())
+		if err != nil {
+			return nil, err
+		}
+		j := &joiner{token: token, provider: provider, dir: files.Dir, log: log}
+		if err := j.join(); err != nil {
+			return nil, err
+		}
+	}
+	c, err := certs.Load(files, certs.RoleClient)
 	if f.files.given() {
-		return config, f.files.blame(err)
+		return c, f.files.blame(err)
 	}
 	if errors.Is(err, certs.ErrNoCertificate) {
 		return nil, fmt.Errorf("no certificate for %s: %w", provider, err)
 	}
-	return config, err
+	return c, err
+}
+
+// clientUpkeep keeps a client's certificate current. What changes it has the
+// client make a new session beside the old one.
+func clientUpkeep(c *client.Client, credentials *certs.Credentials, f connectFlags, log *zap.Logger) (reload func(), _ *upkeep) {
+	wake := make(chan struct{}, 1)
+	certificates := newReloader(credentials, f.files.blame, func() {
+		c.Renew("other certificates")
+		select {
+		case wake <- struct{}{}:
+		default:
+		}
+	}, log)
+	parts := []func(context.Context){every(lookEvery, certificates.look)}
+	if credentials.Renewable() {
+		parts = append(parts, clientRenewal(credentials, c.Provider, wake, func() { c.Renew("certificate renewed") }, log))
+	}
+	return certificates.now, begin(parts...)
 }

@@ -61,7 +61,10 @@ func forward(cmd *cobra.Command, env environment, f forwardFlags, args []string)
 		return err
 	}
 	fw := &client.Forwarder{Forwards: forwards, ExposeHost: host, Hold: holdOf(*f.hold), Logger: log}
-	return supervise(service{run: fw.ListenAndServe, shutdown: fw.Shutdown, close: fw.Close, closed: client.ErrClosed}, *f.drain, log)
+	return supervise(service{
+		run: fw.ListenAndServe, shutdown: fw.Shutdown, close: fw.Close, closed: client.ErrClosed,
+		reload: func() { log.Info("nothing to reload: forward has no certificates") },
+	}, *f.drain, log)
 }
 
 // findForwards is what the image of 2013 did with sed.

@@ -18,17 +18,17 @@ type service struct {
 	run      func() error // blocks; closed after Shutdown or Close
 	shutdown func(context.Context) error
 	close    func() error
-	closed   error // what run returns then
+	closed   error  // what run returns then
+	reload   func() // SIGHUP; one at a time
 }
 
 // supervise runs a service until it fails or a signal ends it. SIGTERM and
-// SIGINT drain it, a second one ends it at once. SIGHUP is for reloading, and
-// does not end it.
+// SIGINT drain it, a second one ends it at once. SIGHUP reloads.
 func supervise(s service, drain time.Duration, log *zap.Logger) error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
 	defer signal.Stop(signals)
-	defer outliveHangups(log)()
+	defer onHangup(s.reload, log)()
 	ended := make(chan error, 1)
 	go func() { ended <- s.run() }()
 	select {
@@ -47,15 +47,15 @@ func supervise(s service, drain time.Duration, log *zap.Logger) error {
 	return err
 }
 
-// outliveHangups takes SIGHUP, which would end the process without a drain,
-// until stop.
-func outliveHangups(log *zap.Logger) (stop func()) {
+// onHangup reloads at each SIGHUP until stop.
+func onHangup(reload func(), log *zap.Logger) (stop func()) {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	var taking sync.WaitGroup
 	taking.Go(func() {
 		for range hangups {
-			log.Warn("SIGHUP ignored: nothing is reloaded yet, restart to apply changes")
+			log.Info("reloading", zap.Stringer("signal", syscall.SIGHUP))
+			reload()
 		}
 	})
 	return func() {

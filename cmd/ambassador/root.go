@@ -39,7 +39,8 @@ func newRoot(env environment) *cobra.Command {
 one connection with mutual TLS.
 
 On the host of the service:    ambassador serve --link redis
-On the host of the consumer:   ambassador connect big-server:7000 --expose 6379
+                               ambassador invite client-server --link redis
+On the host of the consumer:   ambassador connect big-server:7000 --join TOKEN --expose 6379
 
 Every flag can also be set by the environment, as AMBASSADOR_ and its name in
 capitals with _ for - (lists are separated by spaces), and in a YAML file given
@@ -62,7 +63,8 @@ with --config, under its name. Flags beat the environment, which beats the file.
 	})
 	root.PersistentFlags().String("config", "", "YAML `FILE` with flags by their names")
 	addLogFlags(root.PersistentFlags())
-	root.AddCommand(newServe(env), newConnect(env), newForward(env), newCerts(env), newVersion())
+	root.AddCommand(newServe(env), newConnect(env), newForward(env),
+		newInvite(env), newGrant(env), newRevoke(env), newCerts(env), newVersion())
 	return root
 }
 

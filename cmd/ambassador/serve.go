@@ -2,13 +2,10 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
 	"time"
 
-	"ambassador/certs"
 	"ambassador/internal/link"
 	"ambassador/server"
 
@@ -31,7 +28,8 @@ func newServe(env environment) *cobra.Command {
 		Use:   "serve --link SPEC...",
 		Short: "The provider side: offer links to clients",
 		Long: `Offers links to the clients that hold a certificate of this provider's CA, which
-is made in the state directory when there is none.
+is made in the state directory when there is none. "ambassador invite NAME" lets
+a client in, beside a running serve as well.
 
 --link is a name (redis), a name and port (redis:6379), or NAME=HOST:PORT with
 ports as 5672,15672 or 7000-7005; Docker's redis:cache (host:alias) works too.
@@ -67,7 +65,7 @@ func serve(cmd *cobra.Command, env environment, f serveFlags) error {
 	if _, _, err := net.SplitHostPort(*f.listen); err != nil {
 		return usage(fmt.Errorf("--listen %q: expected [IP]:PORT, such as :7000", *f.listen))
 	}
-	config, authorize, err := providerTLS(f, env.environ, log)
+	p, err := newProvider(f, env.environ, log)
 	if err != nil {
 		return err
 	}
@@ -77,11 +75,17 @@ func serve(cmd *cobra.Command, env environment, f serveFlags) error {
 	if err != nil {
 		return fmt.Errorf("--listen %s cannot be opened: %w: free it, or choose another", *f.listen, err)
 	}
-	s := &server.Server{TLSConfig: config, Authorize: authorize, Links: links, Version: buildVersion(), Logger: log}
+	s := &server.Server{
+		TLSConfig: p.credentials.ServerConfig(), Authorize: p.authorize, Services: p.services,
+		Links: links, Version: buildVersion(), Logger: log,
+	}
+	keep := p.upkeep(s, log)
+	defer keep.stop()
 	log.Info("serving", zap.Stringer("address", l.Addr()), zap.Strings("links", names(links)))
 	return supervise(service{
 		run:      func() error { return s.Serve(l) },
 		shutdown: s.Shutdown, close: s.Close, closed: server.ErrClosed,
+		reload: p.reload,
 	}, *f.drain, log)
 }
 
@@ -112,68 +116,4 @@ func names(links []link.Link) []string {
 		all[i] = l.Name
 	}
 	return all
-}
-
-type authorizer = func(tls.ConnectionState) (server.Peer, error)
-
-// providerTLS takes the given files, else those of the private CA, which it
-// makes when it is missing.
-func providerTLS(f serveFlags, environ []string, log *zap.Logger) (*tls.Config, authorizer, error) {
-	if f.files.given() {
-		return foreignTLS(f, environ)
-	}
-	if len(*f.allow) > 0 {
-		return nil, nil, usage(errors.New("--allow goes with --ca: clients of the private CA get their links from \"ambassador certs issue NAME --link LINK\""))
-	}
-	dir, err := stateDir(*f.stateDir, environ)
-	if err != nil {
-		return nil, nil, err
-	}
-	ca, err := ensureCA(dir, *f.passphrase, func(msg string) { log.Info(msg, zap.String("state_dir", dir)) })
-	if err != nil {
-		return nil, nil, err
-	}
-	made, err := ca.EnsureProvider()
-	if err != nil {
-		return nil, nil, err
-	}
-	if made {
-		log.Info("made the provider's certificate", zap.String("state_dir", dir))
-	}
-	config, err := certs.ServerConfig(certs.StateFiles(dir))
-	return config, grantsOf(ca), err
-}
-
-// grantsOf authorizes by the grants that the CA keeps. They are read for each
-// session, so that "certs issue" beside a running provider takes effect.
-func grantsOf(ca *certs.CA) authorizer {
-	return func(cs tls.ConnectionState) (server.Peer, error) {
-		id, err := certs.PeerIdentity(cs)
-		if err != nil {
-			return server.Peer{}, err
-		}
-		links, ok, err := ca.Grant(id)
-		if err != nil {
-			return server.Peer{}, err
-		}
-		if !ok {
-			return server.Peer{}, fmt.Errorf("%s has a certificate of this CA but no record of a grant: issue it anew with \"ambassador certs issue\"", id)
-		}
-		return server.Peer{Identity: id, Links: links}, nil
-	}
-}
-
-// foreignTLS uses another CA's certificates: nobody may do anything that
-// --allow does not say.
-func foreignTLS(f serveFlags, environ []string) (*tls.Config, authorizer, error) {
-	files, err := f.files.files(*f.stateDir, environ)
-	if err != nil {
-		return nil, nil, err
-	}
-	rules, err := parseAllow(*f.allow)
-	if err != nil {
-		return nil, nil, usage(err)
-	}
-	config, err := certs.ServerConfig(files)
-	return config, rules.authorize, f.files.blame(err)
 }

@@ -47,7 +47,7 @@ func demo(ctx context.Context, w io.Writer, once bool) (err error) {
 	defer func() { err = errors.Join(err, p.stop()) }()
 	fmt.Fprintf(w, "big-server     ambassador serve --link redis=%s, on %s\n", redis.Addr(), p.addr)
 
-	c, err := startClient(dir, p.addr)
+	c, err := startClient(ctx, dir, p)
 	if err != nil {
 		return err
 	}
@@ -56,7 +56,7 @@ func demo(ctx context.Context, w io.Writer, once bool) (err error) {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "client-server  ambassador connect %s --expose 6379=redis, on %s\n", p.addr, c.addr)
+	fmt.Fprintf(w, "client-server  ambassador connect %s --join %s --expose 6379=redis, on %s\n", p.addr, p.token, c.addr)
 	if err := describe(w, session); err != nil {
 		return err
 	}
@@ -132,6 +132,7 @@ func plain(reply string) string {
 type provider struct {
 	server *server.Server
 	addr   string
+	token  certs.Token // of an invitation for client-server
 	served chan error
 }
 
@@ -144,17 +145,15 @@ func startProvider(dir, redis string) (*provider, error) {
 	if _, err := ca.EnsureProvider(); err != nil {
 		return nil, err
 	}
-	issued, err := ca.Issue("client-server", []string{"redis"})
+	token, _, err := ca.Invite("client-server", certs.InviteOptions{Links: []string{"redis"}})
 	if err != nil {
 		return nil, err
 	}
-	if err := issued.WriteTo(filepath.Join(dir, "client-server")); err != nil {
-		return nil, err
-	}
-	config, err := certs.ServerConfig(certs.StateFiles(state))
+	credentials, err := certs.Load(certs.StateFiles(state), certs.RoleProvider)
 	if err != nil {
 		return nil, err
 	}
+	enroller := &certs.Enroller{CA: ca, Credentials: credentials}
 	links, _, err := link.Discover([]string{"redis=" + redis}, nil)
 	if err != nil {
 		return nil, err
@@ -165,18 +164,18 @@ func startProvider(dir, redis string) (*provider, error) {
 	}
 	p := &provider{
 		server: &server.Server{
-			TLSConfig: config,
+			TLSConfig: credentials.ServerConfig(),
 			Links:     links,
 			Authorize: func(cs tls.ConnectionState) (server.Peer, error) {
-				id, err := certs.PeerIdentity(cs)
-				if err != nil {
-					return server.Peer{}, err
-				}
-				links, _, err := ca.Grant(id) // none without a record
+				id, links, err := ca.Admit(cs)
 				return server.Peer{Identity: id, Links: links}, err
+			},
+			Services: map[string]server.Service{
+				certs.EnrolProtocol: {TLSConfig: enroller.TLSConfig(), Serve: enroller.Serve},
 			},
 		},
 		addr:   l.Addr().String(),
+		token:  token,
 		served: make(chan error, 1),
 	}
 	go func() { p.served <- p.server.Serve(l) }()
@@ -198,18 +197,23 @@ type tunnel struct {
 	served chan error
 }
 
-func startClient(dir, provider string) (*tunnel, error) {
-	host, _, err := net.SplitHostPort(provider)
+func startClient(ctx context.Context, dir string, p *provider) (*tunnel, error) {
+	host, _, err := net.SplitHostPort(p.addr)
 	if err != nil {
 		return nil, err
 	}
-	config, err := certs.ClientConfig(certs.StateFiles(filepath.Join(dir, "client-server")), host)
+	state := filepath.Join(dir, "client-server")
+	dial := func(ctx context.Context) (net.Conn, error) { return new(net.Dialer).DialContext(ctx, "tcp", p.addr) }
+	if _, err := certs.Join(ctx, dial, p.token, state); err != nil {
+		return nil, err
+	}
+	config, err := certs.ClientConfig(certs.StateFiles(state), host)
 	if err != nil {
 		return nil, err
 	}
 	t := &tunnel{
 		client: &client.Client{
-			Provider: provider, TLSConfig: config,
+			Provider: p.addr, TLSConfig: config,
 			Expose: []link.Expose{{Local: 6379, Link: "redis"}},
 			Listen: listenNearby,
 		},

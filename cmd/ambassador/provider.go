@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+
+	"ambassador/certs"
+	"ambassador/server"
+
+	"go.uber.org/zap"
+)
+
+type authorizer = func(tls.ConnectionState) (server.Peer, error)
+
+// provider is what serve has of certificates.
+type provider struct {
+	credentials *certs.Credentials
+	authorize   authorizer
+	services    map[string]server.Service
+	blame       func(error) error // names the flag of a bad file
+
+	ca         *certs.CA // nil with another CA's certificates
+	passphrase string
+
+	reload func() // after upkeep
+}
+
+// newProvider takes the given files, else those of the private CA, which it
+// makes when it is missing.
+func newProvider(f serveFlags, environ []string, log *zap.Logger) (*provider, error) {
+	if f.files.given() {
+		return foreignProvider(f, environ)
+	}
+	if len(*f.allow) > 0 {
+		return nil, usage(errors.New("--allow goes with --ca: clients of the private CA get their links from \"ambassador invite NAME --link LINK\" and \"ambassador grant NAME LINK\""))
+	}
+	dir, err := stateDir(*f.stateDir, environ)
+	if err != nil {
+		return nil, err
+	}
+	ca, err := ensureCA(dir, *f.passphrase, func(msg string) { log.Info(msg, zap.String("state_dir", dir)) })
+	if err != nil {
+		return nil, err
+	}
+	made, err := ca.EnsureProvider()
+	if err != nil {
+		return nil, err
+	}
+	if made {
+		log.Info("made the provider's certificate", zap.String("state_dir", dir))
+	}
+	c, err := certs.Load(certs.StateFiles(dir), certs.RoleProvider)
+	if err != nil {
+		return nil, err
+	}
+	return &provider{
+		credentials: c, authorize: admit(ca), services: enrolment(ca, c, log),
+		blame: func(err error) error { return err },
+		ca:    ca, passphrase: *f.passphrase,
+	}, nil
+}
+
+// admit authorizes by the grants that the CA keeps.
+func admit(ca *certs.CA) authorizer {
+	return func(cs tls.ConnectionState) (server.Peer, error) {
+		id, links, err := ca.Admit(cs)
+		switch {
+		case errors.Is(err, certs.ErrRevoked):
+			err = &server.DeniedError{Reason: "its certificate is revoked: only a new invitation brings it back", Err: err}
+		case errors.Is(err, certs.ErrUnknownClient):
+			err = &server.DeniedError{Reason: "the provider has no record of it: only a new invitation brings it back", Err: err}
+		}
+		return server.Peer{Identity: id, Links: links}, err
+	}
+}
+
+// enrolment is what invitations and renewals need of the port.
+func enrolment(ca *certs.CA, c *certs.Credentials, log *zap.Logger) map[string]server.Service {
+	e := &certs.Enroller{CA: ca, Credentials: c, Report: func(given certs.Enrolment) {
+		msg := "client joined"
+		if given.Invitation == "" {
+			msg = "renewed a client's certificate"
+		}
+		log.Info(msg, zap.String("peer", given.Identity), zap.String("client_addr", given.Peer), zap.Strings("links", given.Links),
+			zap.String("invitation", given.Invitation), zap.String("serial", given.Serial), zap.Time("not_after", given.NotAfter))
+	}}
+	return map[string]server.Service{certs.EnrolProtocol: {
+		TLSConfig: e.TLSConfig(),
+		Serve: func(ctx context.Context, conn *tls.Conn) error {
+			err := e.Serve(ctx, conn)
+			switch {
+			case err == nil:
+			case errors.Is(err, certs.ErrRequest), errors.Is(err, certs.ErrBusy), ctx.Err() != nil:
+				return err // a stranger's noise: the server logs it at debug
+			default:
+				log.Warn("enrolment refused", zap.Stringer("client_addr", conn.RemoteAddr()), zap.Error(err))
+			}
+			return err
+		},
+	}}
+}
+
+// foreignProvider uses another CA's certificates: nobody may do anything that
+// --allow does not say.
+func foreignProvider(f serveFlags, environ []string) (*provider, error) {
+	files, err := f.files.files(*f.stateDir, environ)
+	if err != nil {
+		return nil, err
+	}
+	rules, err := parseAllow(*f.allow)
+	if err != nil {
+		return nil, usage(err)
+	}
+	c, err := certs.Load(files, certs.RoleProvider)
+	if err != nil {
+		return nil, f.files.blame(err)
+	}
+	return &provider{credentials: c, authorize: rules.authorize, blame: f.files.blame}, nil
+}
+
+// upkeep keeps the certificates and grants of a server current.
+func (p *provider) upkeep(s *server.Server, log *zap.Logger) *upkeep {
+	certificates := newReloader(p.credentials, p.blame, func() {}, log)
+	p.reload = certificates.now
+	if p.ca == nil {
+		return begin(every(lookEvery, certificates.look))
+	}
+	grants := &grantsUpkeep{watch: certs.NewWatch(p.ca.GrantsPath()), reauthorize: s.Reauthorize, log: log}
+	ca := &caUpkeep{ca: p.ca, credentials: p.credentials, reload: certificates, passphrase: p.passphrase, log: log}
+	p.reload = func() {
+		certificates.now()
+		grants.apply()
+	}
+	return begin(every(lookEvery, certificates.look), every(lookEvery, grants.look), every(maintainEvery, ca.maintain))
+}

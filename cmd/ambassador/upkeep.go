@@ -1,0 +1,260 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"ambassador/certs"
+
+	"go.uber.org/zap"
+)
+
+const (
+	// lookEvery is how often files are looked at: what another process changes
+	// counts within a second or two.
+	lookEvery = time.Second
+	// maintainEvery is how often the wall clock is looked at.
+	maintainEvery = 30 * time.Second
+	// A certificate that ends is told of when a quarter of its life is left, each
+	// hour: what renews itself has tried for a week then.
+	tellExpiry      = 4
+	tellExpiryEvery = time.Hour
+)
+
+// upkeep is what goes on beside a service: files that change are taken over, and
+// certificates are renewed. Its parts run until stop.
+type upkeep struct {
+	cancel context.CancelFunc
+	parts  sync.WaitGroup
+}
+
+// begin runs each part in a goroutine of its own.
+func begin(parts ...func(context.Context)) *upkeep {
+	u := &upkeep{}
+	ctx, cancel := context.WithCancel(context.Background())
+	u.cancel = cancel
+	for _, part := range parts {
+		u.parts.Go(func() { part(ctx) })
+	}
+	return u
+}
+
+func (u *upkeep) stop() {
+	u.cancel()
+	u.parts.Wait()
+}
+
+// every calls look now and again until ctx is done.
+func every(pause time.Duration, look func()) func(context.Context) {
+	return func(ctx context.Context) {
+		tick := time.NewTicker(pause)
+		defer tick.Stop()
+		for {
+			look()
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+}
+
+// reloader takes certificate files over when they have changed. Its methods may
+// be called by several goroutines at once.
+type reloader struct {
+	credentials *certs.Credentials
+	blame       func(error) error // names the flag of a bad file
+	changed     func()            // called after other certificates were taken over
+	log         *zap.Logger
+
+	mu       sync.Mutex
+	watch    *certs.Watch
+	failures int    // in a row
+	told     string // the last failure that was logged
+	expiry   time.Time
+}
+
+func newReloader(c *certs.Credentials, blame func(error) error, changed func(), log *zap.Logger) *reloader {
+	return &reloader{credentials: c, blame: blame, changed: changed, log: log, watch: certs.NewWatch(c.Files().Paths()...)}
+}
+
+// look takes changed files over. Files of one pair may be replaced one after
+// the other, so that a failure is told when it lasts.
+func (r *reloader) look() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.tellExpiry()
+	if !r.watch.Changed() && r.failures == 0 {
+		return
+	}
+	r.reload(2)
+}
+
+// now takes the files over in any case, and tells how it went.
+func (r *reloader) now() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.told = ""
+	if !r.reload(1) && r.failures == 0 {
+		r.log.Info("certificates are the same as before")
+	}
+}
+
+// reload reads the files. A failure is told at the tellAt-th in a row.
+func (r *reloader) reload(tellAt int) (changed bool) {
+	changed, err := r.credentials.Reload()
+	if err != nil {
+		r.failures++
+		if why := r.blame(err).Error(); r.failures >= tellAt && why != r.told {
+			r.told = why
+			r.log.Warn("certificates not reloaded, keeping the old ones", zap.String("reason", why), zap.Time("not_after", r.credentials.NotAfter()))
+		}
+		return false
+	}
+	r.failures, r.told = 0, ""
+	if changed {
+		identity, _ := r.credentials.Identity() // was checked when it was loaded
+		r.log.Info("certificates reloaded", zap.String("identity", identity), zap.Time("not_after", r.credentials.NotAfter()))
+		r.changed()
+	}
+	return changed
+}
+
+// tellExpiry warns of a certificate that ends soon, whoever was to renew it.
+func (r *reloader) tellExpiry() {
+	cert := r.credentials.Certificate()
+	left := time.Until(cert.NotAfter.Round(0))
+	if left > cert.NotAfter.Sub(cert.NotBefore)/tellExpiry || time.Since(r.expiry) < tellExpiryEvery {
+		return
+	}
+	r.expiry = time.Now()
+	r.log.Error("the certificate ends soon and was not renewed", zap.String("file", r.credentials.Files().Cert),
+		zap.Time("not_after", cert.NotAfter), zap.Duration("left", left.Round(time.Second)))
+}
+
+// clientRenewal renews a client's certificate over the network.
+func clientRenewal(c *certs.Credentials, provider string, wake <-chan struct{}, renewed func(), log *zap.Logger) func(context.Context) {
+	r := &certs.Renewal{
+		Current: c.Certificate, Wake: wake,
+		Renew: func(ctx context.Context) error { return c.Renew(ctx, dialer(provider)) },
+		Report: func(s certs.RenewalStatus) {
+			if s.Err != nil {
+				log.Warn("certificate not renewed, will try again", zap.String("reason", explainAttempt(s.Err)),
+					zap.Time("not_after", s.NotAfter), zap.Time("next_attempt", s.Next))
+				return
+			}
+			log.Info("certificate renewed", zap.Time("not_after", s.NotAfter), zap.Time("renews", s.Due))
+			renewed()
+		},
+	}
+	return r.Run
+}
+
+// caUpkeep renews what the provider's private CA has, root, issuer and the
+// provider's own certificate, and makes changed grants count.
+type caUpkeep struct {
+	ca          *certs.CA
+	credentials *certs.Credentials
+	reload      *reloader
+	passphrase  string // the file's name; empty for none
+	log         *zap.Logger
+
+	mu      sync.Mutex
+	current *time.Time // when the certificate in use is to be renewed
+	of      string     // that certificate's serial
+	told    string     // the last failure that was logged
+	toldAt  time.Time
+}
+
+// maintain looks whether anything is due.
+func (u *caUpkeep) maintain() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	due := u.due()
+	done, err := u.ca.Maintain(nil, due)
+	if errors.Is(err, certs.ErrSealed) && u.passphrase != "" {
+		var secret []byte
+		if secret, err = readPassphrase(u.passphrase); err == nil {
+			var more certs.Maintenance
+			more, err = u.ca.Maintain(secret, due)
+			done = certs.Maintenance{Root: more.Root, Issuer: more.Issuer, Provider: done.Provider || more.Provider}
+		}
+	}
+	u.tell(done, err)
+	if done.Provider {
+		u.reload.now()
+	}
+}
+
+// due is when the certificate in use is to be renewed: drawn once for each.
+func (u *caUpkeep) due() time.Time {
+	cert := u.credentials.Certificate()
+	if serial := cert.SerialNumber.String(); u.current == nil || u.of != serial {
+		at := certs.RenewalTime(cert)
+		u.current, u.of = &at, serial
+	}
+	return *u.current
+}
+
+func (u *caUpkeep) tell(done certs.Maintenance, err error) {
+	if done.Root {
+		u.log.Info("made a new root: clients get it with their next renewal, and both are good until the old one ends")
+	}
+	if done.Issuer {
+		u.log.Info("renewed the CA's issuer")
+	}
+	if done.Provider {
+		u.log.Info("renewed the provider's certificate")
+	}
+	if err == nil {
+		u.told = ""
+		return
+	}
+	if why := err.Error(); why != u.told || time.Since(u.toldAt) > tellExpiryEvery {
+		u.told, u.toldAt = why, time.Now()
+		u.log.Error("certificates of the CA not renewed, will try again", zap.String("reason", why), zap.Time("not_after", u.credentials.NotAfter()))
+	}
+}
+
+// grantsUpkeep makes changed grants count in running sessions.
+type grantsUpkeep struct {
+	watch       *certs.Watch
+	reauthorize func() error
+	log         *zap.Logger
+
+	mu     sync.Mutex
+	failed bool
+	told   string
+}
+
+func (u *grantsUpkeep) look() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if !u.watch.Changed() && !u.failed {
+		return
+	}
+	u.applyLocked()
+}
+
+// apply makes them count now.
+func (u *grantsUpkeep) apply() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.applyLocked()
+}
+
+func (u *grantsUpkeep) applyLocked() {
+	err := u.reauthorize()
+	u.failed = err != nil
+	if err == nil {
+		u.told = ""
+		return
+	}
+	if why := err.Error(); why != u.told {
+		u.told = why
+		u.log.Error("grants could not be read for all sessions, will try again", zap.Error(err))
+	}
+}

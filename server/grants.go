@@ -1,0 +1,192 @@
+package server
+
+import (
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"ambassador/internal/relay"
+	"ambassador/mux"
+
+	"go.uber.org/zap"
+)
+
+// DeniedError is what Authorize returns for a client that is known and is not
+// served, or not any more. Reauthorize ends its sessions.
+type DeniedError struct {
+	Reason string // the client is told; such as "this client is revoked"
+	Err    error  // for the log
+}
+
+func (e *DeniedError) Error() string { return e.Err.Error() }
+
+// Unwrap returns Err.
+func (e *DeniedError) Unwrap() error { return e.Err }
+
+// denialReason is what a client that is refused may know of it.
+func denialReason(err error) string {
+	if denied := (*DeniedError)(nil); errors.As(err, &denied) && denied.Reason != "" {
+		return denied.Reason
+	}
+	return "the provider grants this client nothing"
+}
+
+// Reauthorize asks Authorize again for every session, after grants have changed.
+// A session whose client is denied ends at once; streams of links that were
+// withdrawn are reset; and clients whose links changed are told. A session about
+// which Authorize fails otherwise stays as it is, and the error is returned: call
+// it again then.
+func (s *Server) Reauthorize() error {
+	s.init()
+	s.grants.Add(1)
+	s.mu.Lock()
+	sessions := make([]*session, 0, len(s.sessions))
+	for ss := range s.sessions {
+		sessions = append(sessions, ss)
+	}
+	s.mu.Unlock()
+	var errs []error
+	for _, ss := range sessions {
+		err := ss.reauthorize()
+		if denied := (*DeniedError)(nil); !errors.As(err, &denied) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// reauthorize does it for one session. One that is denied is over when it
+// returns.
+func (ss *session) reauthorize() error {
+	peer, err := ss.server.Authorize(ss.mux.TLS())
+	if denied := (*DeniedError)(nil); errors.As(err, &denied) {
+		ss.log().Warn("client is denied, ending its session", zap.Error(err), zap.Int("streams", ss.mux.Streams()))
+		ss.grant.set(nil, "client denied")
+		ss.cut(denialReason(err))
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	before := len(ss.offers())
+	if changed, reset := ss.grant.set(peer.Links, "link withdrawn"); changed {
+		ss.log().Info("the client's links have changed", zap.Int("links_before", before),
+			zap.Int("links", len(ss.offers())), zap.Int("streams_reset", reset))
+		ss.tellLinks()
+	}
+	return nil
+}
+
+// cut ends the session within a second or two, and says why: a client that reads
+// nothing cannot delay it.
+func (ss *session) cut(reason string) {
+	if ss.grant.join(&ss.streams) {
+		go func() {
+			defer ss.streams.Done()
+			late := time.AfterFunc(time.Second, func() { ss.mux.Close() })
+			defer late.Stop()
+			// It fails when the client hears nothing, or has gone.
+			_ = ss.mux.Control().Send(mux.Message{Kind: mux.KindRefuse, Reason: reason})
+			ss.mux.Close()
+		}()
+	}
+}
+
+// abandon takes back a session that was made known and is not served. Its last
+// words go out first; the handshake's time bounds them.
+func (ss *session) abandon() {
+	ss.server.removeSession(ss)
+	ss.grant.end()
+	ss.streams.Wait()
+	ss.mux.Close()
+	ss.cancel()
+}
+
+// tellLinks sends the catalogue once more, as it is by then.
+func (ss *session) tellLinks() {
+	if !ss.grant.join(&ss.streams) {
+		return // the session is over
+	}
+	go func() {
+		defer ss.streams.Done()
+		<-ss.welcomed
+		ss.telling.Lock() // the last one to send sends the newest
+		defer ss.telling.Unlock()
+		if err := ss.mux.Control().Send(mux.Message{Kind: mux.KindLinks, Links: ss.offers()}); err != nil {
+			ss.log().Debug("links could not be sent", zap.Error(err)) // the session has ended
+		}
+	}()
+}
+
+// grant is what a session's client may use, and what it uses.
+type grant struct {
+	mu      sync.Mutex
+	links   []string
+	running map[*relay.Relay]string // streams, by their links
+	ended   bool
+}
+
+func (g *grant) covers(link string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.coversLocked(link)
+}
+
+func (g *grant) coversLocked(link string) bool {
+	return slices.Contains(g.links, link) || slices.Contains(g.links, "*")
+}
+
+// enter registers a stream that runs until leave. It says no for a link that is
+// not granted any more.
+func (g *grant) enter(link string, r *relay.Relay) (leave func(), ok bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.coversLocked(link) {
+		return nil, false
+	}
+	if g.running == nil {
+		g.running = make(map[*relay.Relay]string)
+	}
+	g.running[r] = link
+	return func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		delete(g.running, r)
+	}, true
+}
+
+// set changes the grant and resets the streams that it does not cover any more.
+func (g *grant) set(links []string, reason string) (changed bool, reset int) {
+	g.mu.Lock()
+	changed = !slices.Equal(g.links, links)
+	g.links = links
+	var withdrawn []*relay.Relay
+	for r, link := range g.running {
+		if !g.coversLocked(link) {
+			withdrawn = append(withdrawn, r)
+		}
+	}
+	g.mu.Unlock()
+	for _, r := range withdrawn {
+		r.Abort(reason)
+	}
+	return changed, len(withdrawn)
+}
+
+// join counts one more goroutine of the session, unless it is over.
+func (g *grant) join(streams *sync.WaitGroup) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.ended {
+		streams.Add(1)
+	}
+	return !g.ended
+}
+
+// end lets nobody join any more.
+func (g *grant) end() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.ended = true
+}
