@@ -205,6 +205,7 @@ func (k *keeper) greet(ctx context.Context, s *mux.Session) ([]mux.Offer, error)
 // stream has ended.
 func (k *keeper) hold(s *mux.Session) (next *session) {
 	k.set(s)
+	s.AfterWorn(func() { k.c.Renew("its keys are worn") })
 	stop := context.AfterFunc(k.c.ctx, func() { s.Close() })
 	followed := make(chan error, 1)
 	go func() { followed <- k.follow(s) }()
@@ -268,6 +269,8 @@ func (k *keeper) follow(s *mux.Session) error {
 		switch m.Kind {
 		case mux.KindDrain:
 			return nil
+		case mux.KindRenew:
+			k.c.Renew("the provider asks for it")
 		case mux.KindRefuse:
 			return fmt.Errorf("%w: %s", ErrRefused, m.Reason)
 		case mux.KindLinks:

@@ -16,6 +16,7 @@ const (
 	KindWelcome = "welcome" // provider: the answer, with the links granted
 	KindRefuse  = "refuse"  // provider: the answer to a client that it does not serve, or not any more, with a reason
 	KindLinks   = "links"   // provider: the links granted have changed
+	KindRenew   = "renew"   // provider: make a new session beside this one, and open new streams there
 	KindDrain   = "drain"   // provider: open no more streams here, connect anew
 )
 

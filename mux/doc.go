@@ -28,5 +28,6 @@
 //	reset.go     how a reset crosses the carrier, after every byte
 //	liveness.go  signs of life, and the round trip
 //	control.go   the first stream of a session: JSON lines
+//	wear.go      when a session's keys have done their work
 //	service.go   other protocols on the same port, by ALPN
 package mux

@@ -32,6 +32,9 @@ type Options struct {
 	// Memory bounds the same for several sessions together. If nil, the session
 	// has one of its own.
 	Memory *Memory
+	// WornAfter is the number of TLS records that this side sends until AfterWorn
+	// says that the session should be replaced. If zero, 2^22.
+	WornAfter int64
 	// Services are the other protocols of a provider, by their ALPN names. A
 	// client has none.
 	Services map[string]Service
@@ -63,6 +66,9 @@ func (o Options) withDefaults() Options {
 	if o.SessionMemory == 0 {
 		o.SessionMemory = defaultSessionMemory
 	}
+	if o.WornAfter == 0 {
+		o.WornAfter = defaultWornAfter
+	}
 	if o.Memory == nil {
 		o.Memory = new(Memory)
 	}
@@ -81,6 +87,7 @@ type Session struct {
 	life     *liveness
 	memory   memory
 	control  *Control
+	wear     wear
 	isClient bool
 	log      *zap.Logger
 
@@ -151,6 +158,7 @@ func secure(ctx context.Context, conn net.Conn, config *tls.Config, o Options, i
 		s.nextID = 1
 	}
 	s.acceptable.L = &s.mu
+	s.wear.left = o.WornAfter
 	s.memory.s, s.memory.limit, s.memory.shared = s, o.SessionMemory, o.Memory
 	if isClient {
 		s.tls = tls.Client(s.wire, config)
@@ -195,6 +203,7 @@ func (s *Session) sendBatch(urgent, bulk []byte) error {
 		if _, err := s.tls.Write(b); err != nil {
 			return err
 		}
+		s.sent(len(b))
 	}
 	return s.wire.flush()
 }

@@ -40,8 +40,8 @@ type session struct {
 	cancel context.CancelFunc
 
 	draining atomic.Bool
-	refusing atomic.Bool  // a while into draining
-	live     atomic.Int64 // streams being served
+	refusing atomic.Bool    // a while into draining
+	live     atomic.Int64   // streams being served
 	streams  sync.WaitGroup // and the session's own goroutines
 	telling  sync.Mutex     // held while links are sent
 }
@@ -88,6 +88,7 @@ func (ss *session) serve(ended func()) {
 		ss.streams.Add(1)
 		go ss.serveStream(st)
 	})
+	ss.mux.AfterWorn(ss.askToRenew)
 	ss.mux.AfterEnd(func() {
 		defer ended()
 		stop()
@@ -114,6 +115,17 @@ func (ss *session) watchControl() {
 			ss.mux.Close()
 			return
 		}
+	}
+}
+
+// askToRenew has the client make a new session, when this one's keys are worn.
+func (ss *session) askToRenew() {
+	if !ss.grant.join(&ss.streams) {
+		return // the session is over
+	}
+	defer ss.streams.Done()
+	if err := ss.mux.Control().Send(mux.Message{Kind: mux.KindRenew}); err != nil {
+		ss.log().Debug("client could not be asked to renew", zap.Error(err)) // the session has ended
 	}
 }
 
