@@ -204,12 +204,11 @@ func (c *Client) serveConsumer(r *route, consumer *relay.TCPEnd, done func()) {
 	}
 	relay.New(consumer, st, relay.Options{}).Start(func(res relay.Result) {
 		defer done()
-		log := c.logOf(r, address)
 		if refused := st.Refusal(); refused != nil {
-			c.seen.warn(log, "consumer reset", r.address, refused)
-			return
+			c.seen.warn(c.logOf(r, address), "consumer reset", r.address, refused)
+		} else if c.log.Core().Enabled(zap.DebugLevel) { // most of what a short connection allocates would be this line's
+			logEnd(c.logOf(r, address).WithLazy(zap.Uint32("stream", st.ID())), res, "consumer", "session", time.Since(began))
 		}
-		logEnd(log.WithLazy(zap.Uint32("stream", st.ID())), res, "consumer", "session", time.Since(began))
 	})
 }
 

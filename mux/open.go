@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"sync"
 	"time"
 )
 
@@ -50,10 +51,13 @@ func (o Open) append(b []byte) ([]byte, error) {
 	return append(append(b, byte(len(o.Consumer))), o.Consumer...), nil
 }
 
+var openHeaders = sync.Pool{New: func() any { return new([openMaxBytes]byte) }}
+
 // readOpen reads one open header and not a byte more. A header that cannot be
 // understood is ErrProtocol.
 func readOpen(r io.Reader) (Open, error) {
-	var buf [openMaxBytes]byte
+	buf := openHeaders.Get().(*[openMaxBytes]byte)
+	defer openHeaders.Put(buf)
 	if _, err := io.ReadFull(r, buf[:openPrefix]); err != nil {
 		return Open{}, err
 	}

@@ -197,10 +197,18 @@ func (ss *session) serveStream(st *mux.Stream) {
 	running.Start(func(r relay.Result) {
 		defer ss.done()
 		leave()
-		ss.logOf(st, o).Debug("stream ended", zap.Stringer("backend_addr", port.Target),
-			zap.Int64("bytes_in", r.BytesAB), zap.Int64("bytes_out", r.BytesBA), zap.Duration("duration", time.Since(began)),
-			zap.String("close_reason", r.Reason.Name("client", "backend")), zap.Error(r.Err))
+		ss.logEnd(st, o, port, r, time.Since(began))
 	})
+}
+
+// logEnd writes the one line of a stream that was served.
+func (ss *session) logEnd(st *mux.Stream, o mux.Open, port link.Port, r relay.Result, d time.Duration) {
+	if !ss.server.log.Core().Enabled(zap.DebugLevel) {
+		return // most of what a short connection allocates would be this line's
+	}
+	ss.logOf(st, o).Debug("stream ended", zap.Stringer("backend_addr", port.Target),
+		zap.Int64("bytes_in", r.BytesAB), zap.Int64("bytes_out", r.BytesBA), zap.Duration("duration", d),
+		zap.String("close_reason", r.Reason.Name("client", "backend")), zap.Error(r.Err))
 }
 
 // logOf is for lines about a stream.

@@ -154,7 +154,7 @@ func (r *Relay) startIdle(d *direction) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.aux.Add(1)
-	r.idle.dir, r.idle.seen = d, d.progress()
+	r.idle.dir, r.idle.seen = d, -1 // its first look finds out, and a short reply needs none
 	r.idle.timer = time.AfterFunc(r.idleTick(), r.checkIdle)
 }
 
