@@ -44,7 +44,7 @@ var errClosing = fmt.Errorf("%w: %w", ErrSessionLost, ErrClosed)
 // batch is what goes to the connection in one piece.
 type batch struct {
 	bytes  []byte
-	frames int // data frames in it
+	frames int // of streams in it
 }
 
 var batches = sync.Pool{New: func() any {
@@ -171,6 +171,7 @@ func (o *out) gather(st *Stream, h frameHeader, then func() error) error {
 	}
 	b := fresh(q)
 	b.bytes = append(b.bytes, h[:]...)
+	b.frames++
 	return then()
 }
 
