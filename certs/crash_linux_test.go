@@ -59,6 +59,7 @@ var crashJobs = map[string]func(dir string) error{
 		return err
 	}),
 	"grant":  onCA(func(ca *CA, dir string) error { _, err := ca.AddLinks("web", []string{"mq"}); return err }),
+	"issue":  onCA(func(ca *CA, dir string) error { _, err := ca.IssueTo("web", nil, dir+"/c"); return err }),
 	"revoke": onCA(func(ca *CA, dir string) error { return ca.Revoke("web") }),
 	"root":   onCA(func(ca *CA, dir string) error { return ca.RenewNow(nil, true) }),
 	"join": func(dir string) error {
@@ -239,6 +240,7 @@ func TestCrashAtAnyWrite(t *testing.T) {
 		{"invite", withCA, afterInvite, 5},
 		{"redeem", withToken, afterRedeem, 15},
 		{"grant", withClient, afterGrant, 5},
+		{"issue", withClient, afterIssue, 15},
 		{"revoke", withClient, afterRevoke, 6},
 		{"root", withClient, afterRoot, 30},
 		{"join", withProvider, afterJoin, 20},
@@ -387,6 +389,27 @@ func afterGrant(t *testing.T, s *crashScene, done bool) {
 	if links, err := ca.AddLinks("web", []string{"mq"}); err != nil || !slices.Equal(links, []string{"mq", "redis"}) {
 		t.Errorf("again: %v, %v", links, err)
 	}
+	noLeftovers(t, s.dir+"/p")
+}
+
+func afterIssue(t *testing.T, s *crashScene, done bool) {
+	ca := s.works(t)
+	for range 2 {
+		c, err := Load(s.client, RoleClient)
+		if err != nil {
+			t.Fatal("its files:", err)
+		}
+		if links, err := admits(ca, c.Certificate()); err != nil || !slices.Equal(links, []string{"redis"}) {
+			t.Errorf("%v, %v", links, err)
+		}
+		if err := handshakes(t, s.client, StateFiles(ca.Dir())); err != nil {
+			t.Error(err)
+		}
+		if _, err := ca.IssueTo("web", nil, s.client.Dir); err != nil {
+			t.Error("again:", err)
+		}
+	}
+	noLeftovers(t, s.client.Dir)
 	noLeftovers(t, s.dir+"/p")
 }
 

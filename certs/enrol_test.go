@@ -147,6 +147,50 @@ func TestClientJoinsWithATokenAndNothingElse(t *testing.T) {
 	}
 }
 
+// Several processes that start on one directory join once, and all can go on.
+func TestManyJoinInOneDirectory(t *testing.T) {
+	ca := newCA(t, InitOptions{})
+	e := startEnrolling(t, ca)
+	token := invited(t, ca, "web", InviteOptions{})
+	dir := filepath.Join(t.TempDir(), "client")
+	var joining sync.WaitGroup
+	for range 8 {
+		joining.Go(func() {
+			if _, err := Join(t.Context(), dialTo(e.address), token, dir); err != nil {
+				t.Error(err)
+				return
+			}
+			c, err := Load(StateFiles(dir), RoleClient)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			// And renew at once, as after a long sleep.
+			if err := c.Renew(t.Context(), dialTo(e.address)); err != nil {
+				t.Error("renewal:", err)
+			}
+			if _, err := Load(StateFiles(dir), RoleClient); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	joining.Wait()
+	joins := 0
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, given := range e.given {
+		if given.Invitation != "" {
+			joins++
+		}
+	}
+	if joins != 1 {
+		t.Errorf("joined %d times", joins)
+	}
+	if err := handshakes(t, StateFiles(dir), StateFiles(ca.Dir())); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestTokenThatWasUsedAsksNobody(t *testing.T) {
 	ca := newCA(t, InitOptions{})
 	e := startEnrolling(t, ca)

@@ -81,6 +81,30 @@ func TestInvitationIsGoodOnceAndForItsKey(t *testing.T) {
 	wantIs(t, err, ErrInvitation)
 }
 
+// A use stands on disk before the certificate is made: where that fails, the
+// token is gone for everybody but the key that came first.
+func TestTokenIsBurntBeforeTheCertificateIsMade(t *testing.T) {
+	now := time.Now()
+	ca := newCA(t, InitOptions{Passphrase: []byte("open sesame"), cost: cheap, Now: func() time.Time { return now }})
+	now = now.Add(issuerLife - 5*time.Minute)
+	token := invited(t, ca, "web", InviteOptions{})
+	now = now.Add(10 * time.Minute) // the issuer has ended, and its root is sealed
+	key := csrOf(t, testKey(t))
+	_, _, err := ca.redeem(token.ID, token.secret[:], key)
+	wantIs(t, err, ErrExpired)
+	if all, err := ca.Invitations(); err != nil || len(all) != 1 || all[0].Used != 1 {
+		t.Errorf("%+v, %v: want it used", all, err)
+	}
+	_, _, err = ca.redeem(token.ID, token.secret[:], csrOf(t, testKey(t)))
+	wantIs(t, err, ErrInvitation)
+	if _, err := ca.Maintain([]byte("open sesame"), now.Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := ca.redeem(token.ID, token.secret[:], key); err != nil {
+		t.Error("the key that came first:", err)
+	}
+}
+
 func TestInvitationForSeveralHosts(t *testing.T) {
 	ca := newCA(t, InitOptions{})
 	token, _, err := ca.Invite("web", InviteOptions{Uses: 3})

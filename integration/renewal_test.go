@@ -164,6 +164,33 @@ func TestCertificateThatEndsSoonIsTold(t *testing.T) {
 	}
 }
 
+// A running provider finds its own certificate at 73 % of its life, renews it,
+// and ends nothing by that.
+func TestProviderRenewsItsOwnCertificate(t *testing.T) {
+	j := join(t)
+	kept, keptService := j.b.dial(t, j.entry)
+	exchange(t, kept, keptService)
+	ca, err := certs.Open(j.state[0], certs.OpenOptions{Now: func() time.Time { return time.Now().AddDate(0, 0, -22) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if made, err := ca.EnsureProvider(); !made || err != nil {
+		t.Fatal(made, err)
+	}
+	j.provider.waitLog("certificates reloaded")
+	j.provider.waitLog("renewed the provider's certificate")
+	file := filepath.Join(j.state[0], "cert.pem")
+	within(t, patience, func() bool { return servedBy(t, j.provider.address()) == serialOf(t, file) })
+	now, err := certs.Inspect(file)
+	if err != nil || time.Until(now.Certificates[0].NotAfter) < 29*24*time.Hour {
+		t.Errorf("on disk the certificate ends on %v, %v", now.Certificates[0].NotAfter, err)
+	}
+	exchange(t, kept, keptService)
+	if n := len(sessions(j.provider)); n != 1 {
+		t.Errorf("the client connected %d times", n)
+	}
+}
+
 // Root, issuer and the provider's certificate are changed beside a running pair.
 func TestNewRootUnderARunningPair(t *testing.T) {
 	j := join(t)

@@ -5,8 +5,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"net"
 	"reflect"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -126,36 +128,83 @@ func TestClientThatIsDeniedIsOutAtOnce(t *testing.T) {
 	echoes(t, kept)
 }
 
+// gate is a connection of which a client stops to read, at the system's level.
+type gate struct {
+	net.Conn
+	shut   chan struct{}
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (g *gate) Read(p []byte) (int, error) {
+	select {
+	case <-g.shut:
+		<-g.closed
+		return 0, net.ErrClosed
+	default:
+		return g.Conn.Read(p)
+	}
+}
+
+func (g *gate) Close() error {
+	g.once.Do(func() { close(g.closed) })
+	return g.Conn.Close()
+}
+
 // A client that takes nothing cannot delay its end: neither the last word to it
 // nor the bytes on their way keep the session.
 func TestDeniedClientThatReadsNothing(t *testing.T) {
 	g := &changing{links: map[string][]string{"client/one": {"*"}}}
 	s := serve(t, &Server{Links: []link.Link{echo(t, "redis", 6379)}, Authorize: g.authorize})
-	one, _ := s.connect(t, "client/one")
+	conn := &gate{Conn: s.dial(t), shut: make(chan struct{}), closed: make(chan struct{})}
+	one, err := mux.Client(t.Context(), conn, testCA().config(t, "client/one"), mux.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer one.Close()
+	if err := one.Control().Send(mux.Message{Kind: mux.KindHello}); err != nil {
+		t.Fatal(err)
+	}
+	next(t, one)
 	st := open(t, one, "redis", 6379)
 	echoes(t, st)
+	close(conn.shut)
 	stuck := make(chan struct{})
+	var sent atomic.Int64
 	go func() {
 		defer close(stuck)
-		_, _ = io.Copy(st, endless{}) // what comes back is not read
+		block := make([]byte, 64<<10)
+		for {
+			n, err := st.Write(block)
+			sent.Add(int64(n))
+			if err != nil {
+				return
+			}
+		}
 	}()
-	eventually(t, "bytes pile up", func() bool { return s.busy() })
+	// What comes back fills the provider's socket, until nothing moves.
+	for before := int64(-1); before != sent.Load(); time.Sleep(200 * time.Millisecond) {
+		before = sent.Load()
+	}
 	g.set(nil, nil)
 	began := time.Now()
 	if err := s.Reauthorize(); err != nil {
 		t.Fatal(err)
 	}
-	within(t, "the session ends", func() { <-one.Done() })
+	if d := time.Since(began); d > time.Second {
+		t.Errorf("others wait for it: %v", d)
+	}
+	eventually(t, "the provider has no session", func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return len(s.sessions) == 0
+	})
 	if d := time.Since(began); d > 4*time.Second {
 		t.Errorf("it took %v", d)
 	}
+	one.Close()
 	<-stuck
-	st.Reset("done")
 }
-
-type endless struct{}
-
-func (endless) Read(p []byte) (int, error) { return len(p), nil }
 
 // What could not be judged stays as it was: a record that cannot be read for a
 // moment cuts nobody.

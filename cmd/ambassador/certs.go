@@ -116,11 +116,11 @@ A running "ambassador serve" minds the grant at once.
 	return cmd
 }
 
-// addGrant is --link of who is granted something. AMBASSADOR_LINK is what serve
-// offers, also where it is set in a container for both.
+// addGrant is --link of who is granted something. AMBASSADOR_LINK, and link in a
+// file, is what serve offers, also where it is given to both.
 func addGrant(f *pflag.FlagSet) *[]string {
 	links := f.StringArray("link", nil, "`LINK` that the client may use, * for all; may be repeated; AMBASSADOR_LINK does not count here")
-	f.Lookup("link").Annotations = map[string][]string{noEnvironment: {}}
+	f.Lookup("link").Annotations = map[string][]string{argumentsAlone: {}}
 	return links
 }
 

@@ -25,7 +25,7 @@ func configure(cmd *cobra.Command, environ []string) error {
 	// The environment comes first, as it may name the file.
 	err := eachFlag(flags, given, func(f *pflag.Flag) error {
 		value, ok := lookup(environ, envName(f.Name))
-		if !ok || f.Annotations[noEnvironment] != nil {
+		if !ok || f.Annotations[argumentsAlone] != nil {
 			return nil
 		}
 		given[f.Name] = true
@@ -44,9 +44,9 @@ func configure(cmd *cobra.Command, environ []string) error {
 	return usage(fromFile(path, cmd, given))
 }
 
-// noEnvironment is the annotation of a flag that no variable sets, because the
-// variable of its name is meant for another command.
-const noEnvironment = "no-environment"
+// argumentsAlone is the annotation of a flag that neither a variable nor a file
+// sets: those of its name are meant for another command.
+const argumentsAlone = "arguments-alone"
 
 func eachFlag(flags *pflag.FlagSet, given map[string]bool, do func(*pflag.Flag) error) error {
 	var errs []error
@@ -114,11 +114,14 @@ func fromFile(path string, cmd *cobra.Command, given map[string]bool) error {
 	}) {
 		node := values[name]
 		f := cmd.Flags().Lookup(name)
+		if f == nil && beside(cmd) && knownToServices(cmd.Root(), name) {
+			continue
+		}
 		if f == nil || name == "config" || name == "help" {
 			errs = append(errs, fmt.Errorf("config file %s, line %d: %q is no flag of %q: see its --help", path, node.Line, name, cmd.CommandPath()))
 			continue
 		}
-		if given[name] {
+		if given[name] || f.Annotations[argumentsAlone] != nil {
 			continue
 		}
 		if err := fromNode(f, &node); err != nil {
@@ -126,6 +129,20 @@ func fromFile(path string, cmd *cobra.Command, given map[string]bool) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// services are the commands that run until they are ended.
+var services = []string{"serve", "connect", "forward"}
+
+// beside says whether a command does its work beside a service, as "invite" does
+// beside "serve": then it may be given the service's file, where AMBASSADOR_CONFIG
+// names it for both, and takes from it what it knows.
+func beside(cmd *cobra.Command) bool { return !slices.Contains(services, cmd.Name()) }
+
+func knownToServices(root *cobra.Command, flag string) bool {
+	return slices.ContainsFunc(root.Commands(), func(c *cobra.Command) bool {
+		return slices.Contains(services, c.Name()) && c.Flags().Lookup(flag) != nil
+	})
 }
 
 func fromNode(f *pflag.Flag, node *yaml.Node) error {

@@ -173,17 +173,14 @@ func clientCredentials(cmd *cobra.Command, f connectFlags, environ []string, pro
 // clientUpkeep keeps a client's certificate current. What changes it has the
 // client make a new session beside the old one.
 func clientUpkeep(c *client.Client, credentials *certs.Credentials, f connectFlags, log *zap.Logger) (reload func(), _ *upkeep) {
-	wake := make(chan struct{}, 1)
+	changed := newAlarm()
 	certificates := newReloader(credentials, f.files.blame, func() {
 		c.Renew("other certificates")
-		select {
-		case wake <- struct{}{}:
-		default:
-		}
+		changed.ring()
 	}, log)
-	parts := []func(context.Context){every(lookEvery, certificates.look)}
+	parts := []func(context.Context){every(lookEvery, nil, certificates.look)}
 	if credentials.Renewable() {
-		parts = append(parts, clientRenewal(credentials, c.Provider, wake, func() { c.Renew("certificate renewed") }, log))
+		parts = append(parts, clientRenewal(credentials, c.Provider, changed, func() { c.Renew("certificate renewed") }, log))
 	}
 	return certificates.now, begin(parts...)
 }

@@ -86,7 +86,9 @@ func invite(cmd *cobra.Command, env environment, f inviteFlags, name string) err
 	if err != nil {
 		return err
 	}
-	ca, err := ensureCA(d, *f.passphrase, func(msg string) { fmt.Fprintf(env.stderr, "ambassador: %s in %s\n", msg, d) })
+	ca, err := ensureCA(d, *f.passphrase, func(msg string) {
+		fmt.Fprintf(env.stderr, "ambassador: %s in %s: the token is good with a \"serve\" that has the same --state-dir\n", msg, d)
+	})
 	if err != nil {
 		return err
 	}

@@ -121,10 +121,11 @@ func foreignProvider(f serveFlags, environ []string) (*provider, error) {
 
 // upkeep keeps the certificates and grants of a server current.
 func (p *provider) upkeep(s *server.Server, log *zap.Logger) *upkeep {
-	certificates := newReloader(p.credentials, p.blame, func() {}, log)
+	changed := newAlarm()
+	certificates := newReloader(p.credentials, p.blame, changed.ring, log)
 	p.reload = certificates.now
 	if p.ca == nil {
-		return begin(every(lookEvery, certificates.look))
+		return begin(every(lookEvery, nil, certificates.look))
 	}
 	grants := &grantsUpkeep{watch: certs.NewWatch(p.ca.GrantsPath()), reauthorize: s.Reauthorize, log: log}
 	ca := &caUpkeep{ca: p.ca, credentials: p.credentials, reload: certificates, passphrase: p.passphrase, log: log}
@@ -132,5 +133,5 @@ func (p *provider) upkeep(s *server.Server, log *zap.Logger) *upkeep {
 		certificates.now()
 		grants.apply()
 	}
-	return begin(every(lookEvery, certificates.look), every(lookEvery, grants.look), every(maintainEvery, ca.maintain))
+	return begin(every(lookEvery, nil, certificates.look), every(lookEvery, nil, grants.look), every(maintainEvery, changed, ca.maintain))
 }

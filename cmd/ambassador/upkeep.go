@@ -46,8 +46,8 @@ func (u *upkeep) stop() {
 	u.parts.Wait()
 }
 
-// every calls look now and again until ctx is done.
-func every(pause time.Duration, look func()) func(context.Context) {
+// every calls look now and again, and when it is woken, until ctx is done.
+func every(pause time.Duration, wake <-chan struct{}, look func()) func(context.Context) {
 	return func(ctx context.Context) {
 		tick := time.NewTicker(pause)
 		defer tick.Stop()
@@ -55,10 +55,23 @@ func every(pause time.Duration, look func()) func(context.Context) {
 			look()
 			select {
 			case <-tick.C:
+			case <-wake:
 			case <-ctx.Done():
 				return
 			}
 		}
+	}
+}
+
+// alarm wakes one who may not be waiting: it is heard later then.
+type alarm chan struct{}
+
+func newAlarm() alarm { return make(alarm, 1) }
+
+func (a alarm) ring() {
+	select {
+	case a <- struct{}{}:
+	default:
 	}
 }
 
