@@ -22,12 +22,21 @@
 //
 // What is where:
 //
-//	open.go      the first bytes of a stream: open header and answer
-//	window.go    how far a sender may be ahead, and how that grows with the path
-//	memory.go    the bound on what is unread, and who pays when it is reached
-//	reset.go     how a reset crosses the carrier, after every byte
-//	liveness.go  signs of life, and the round trip
-//	control.go   the first stream of a session: JSON lines
-//	wear.go      when a session's keys have done their work
-//	service.go   other protocols on the same port, by ALPN
+//	socket_linux.go  the options of the carrier's socket
+//	wire.go          one system call a batch; buffers only while bytes are under way
+//	rawio_unix.go    waiting without a buffer, and system calls that cost little (now_linux.go)
+//	out.go           which frames make the next batch: small before bulk
+//	flush.go         who writes it: one who finds nobody writing, or the flusher
+//	pace.go          how much bulk may be ahead of a small request
+//	open.go          the first bytes of a stream: open header and answer
+//	accept.go        how streams begin on both sides, without a round trip
+//	stream.go        the net.Conn, and its reader parked without a goroutine
+//	receive.go       what is unread (chunk.go: its buffers)
+//	window.go        how far a sender may be ahead, and how that grows with the path
+//	memory.go        the bound on what is unread, and who pays when it is reached
+//	reset.go         how a reset crosses the carrier, after every byte
+//	liveness.go      signs of life, and the round trip
+//	control.go       the first stream of a session: JSON lines
+//	wear.go          when a session's keys have done their work
+//	service.go       other protocols on the same port, by ALPN
 package mux
