@@ -1,7 +1,6 @@
 package certs
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,9 +11,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unsafe"
-
-	"golang.org/x/sys/unix"
 )
 
 // What changes files is run in a process of its own, which is killed before the
@@ -109,111 +105,6 @@ func crashChild() (is bool) {
 	}
 	os.Exit(0)
 	return true
-}
-
-// changing are the system calls that can change something outside of the
-// process, or show something to somebody.
-var changing = []uint64{
-	unix.SYS_WRITE, unix.SYS_PWRITE64, unix.SYS_FSYNC, unix.SYS_FTRUNCATE, unix.SYS_FCHMOD, unix.SYS_FCHMODAT,
-	unix.SYS_RENAMEAT, unix.SYS_RENAMEAT2, unix.SYS_UNLINKAT, unix.SYS_MKDIRAT, unix.SYS_FLOCK, unix.SYS_CONNECT,
-}
-
-func changes(nr uint64, args [6]uint64) bool {
-	if nr == unix.SYS_OPENAT {
-		return args[2]&(unix.O_WRONLY|unix.O_RDWR|unix.O_CREAT|unix.O_TRUNC) != 0
-	}
-	return slices.Contains(changing, nr)
-}
-
-// errKilled: the child was killed where it was to be.
-var errKilled = errors.New("killed")
-
-// crashAt runs a job and kills it before its nth changing system call. It must be
-// called on a locked thread: ptrace(2) binds a tracee to one.
-func crashAt(t *testing.T, job, dir, address string, n int) error {
-	t.Helper()
-	stderr, err := os.CreateTemp(t.TempDir(), "stderr")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer stderr.Close()
-	p, err := os.StartProcess(os.Args[0], []string{os.Args[0]}, &os.ProcAttr{
-		Env:   append(os.Environ(), "CERTS_CRASH_JOB="+job, "CERTS_CRASH_DIR="+dir, "CERTS_CRASH_ADDRESS="+address, "GOMAXPROCS=2"),
-		Files: []*os.File{nil, stderr, stderr},
-		Sys:   &unix.SysProcAttr{Ptrace: true},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	status := trace(t, p.Pid, n)
-	_ = p.Release() // it was waited for
-	switch {
-	case status.Signaled() && status.Signal() == unix.SIGKILL:
-		return errKilled
-	case status.ExitStatus() == 0:
-		return nil
-	}
-	text, _ := os.ReadFile(stderr.Name())
-	return fmt.Errorf("%s: status %#x: %s", job, uint32(status), bytes.TrimSpace(text))
-}
-
-// trace follows all threads of a child to its end.
-func trace(t *testing.T, child, n int) unix.WaitStatus {
-	t.Helper()
-	ready := false
-	for seen := 0; ; {
-		var status unix.WaitStatus
-		tid, err := unix.Wait4(-1, &status, unix.WALL, nil)
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil {
-			t.Fatal("wait4:", err)
-		}
-		if !status.Stopped() {
-			if tid == child {
-				return status
-			}
-			continue
-		}
-		deliver := 0
-		switch sig := status.StopSignal(); {
-		case !ready: // the exec
-			ready = true
-			err := unix.PtraceSetOptions(tid, unix.PTRACE_O_TRACESYSGOOD|unix.PTRACE_O_TRACECLONE|unix.PTRACE_O_EXITKILL)
-			if err != nil {
-				t.Fatal("ptrace:", err)
-			}
-		case sig == unix.SIGTRAP|0x80:
-			if nr, args, entry := syscallOf(tid); entry && changes(nr, args) {
-				if seen++; seen == n {
-					_ = unix.Kill(child, unix.SIGKILL)
-				}
-			}
-		case sig == unix.SIGTRAP, sig == unix.SIGSTOP: // a new thread's first
-		default:
-			deliver = int(sig)
-		}
-		_ = unix.PtraceSyscall(tid, deliver) // fails for one that was killed
-	}
-}
-
-// syscallOf is what a stopped thread is about to call.
-func syscallOf(tid int) (nr uint64, args [6]uint64, entry bool) {
-	// struct ptrace_syscall_info of ptrace(2)
-	var info struct {
-		op   uint8
-		_    [3]uint8
-		arch uint32
-		ip   uint64
-		sp   uint64
-		nr   uint64
-		args [6]uint64
-		_    [4]uint64
-	}
-	const getSyscallInfo, atEntry = 0x420e, 1
-	_, _, errno := unix.Syscall6(unix.SYS_PTRACE, getSyscallInfo, uintptr(tid), unsafe.Sizeof(info), uintptr(unsafe.Pointer(&info)), 0, 0)
-	return info.nr, info.args, errno == 0 && info.op == atEntry
 }
 
 // crashScene is a fresh set of files for one death.
@@ -499,75 +390,5 @@ func noLeftovers(t *testing.T, dir string) {
 	})
 	if err != nil {
 		t.Error(err)
-	}
-}
-
-// A disk that fills up in the middle keeps the old certificate, and says so.
-func TestFullDiskKeepsTheOldCertificate(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("only root can mount a file system of a few pages")
-	}
-	ca := newCA(t, InitOptions{})
-	e := startEnrolling(t, ca)
-	disk := t.TempDir()
-	if err := unix.Mount("tmpfs", disk, "tmpfs", 0, "size=64k,mode=0700"); err != nil {
-		if errors.Is(err, unix.EPERM) {
-			t.Skip("no mount is allowed here:", err)
-		}
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := unix.Unmount(disk, unix.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	}()
-	dir := filepath.Join(disk, "client")
-	if _, err := ca.IssueTo("web", nil, dir); err != nil {
-		t.Fatal(err)
-	}
-	f := StateFiles(dir)
-	c, err := Load(f, RoleClient)
-	if err != nil {
-		t.Fatal(err)
-	}
-	before := c.Certificate()
-	full := 0
-	// Page by page: the disk is full at ever later writes, until all fit.
-	for free := 0; ; free++ {
-		ballast(t, filepath.Join(disk, "ballast"), free)
-		err := c.Renew(t.Context(), dialTo(e.address))
-		if err == nil {
-			break
-		}
-		full++
-		if !errors.Is(err, unix.ENOSPC) || !strings.Contains(err.Error(), dir) {
-			t.Fatalf("%d pages free: %v does not say which disk is full", free, err)
-		}
-		if !c.Certificate().Equal(before) || !certOf(t, f).Equal(before) {
-			t.Fatalf("%d pages free: the certificate has changed", free)
-		}
-		if _, err := Load(f, RoleClient); err != nil {
-			t.Fatalf("%d pages free: %v", free, err)
-		}
-	}
-	if full == 0 || c.Certificate().Equal(before) {
-		t.Errorf("full %d times", full)
-	}
-}
-
-// ballast leaves so many pages of a disk.
-func ballast(t *testing.T, file string, pages int) {
-	t.Helper()
-	if err := os.Remove(file); err != nil && !os.IsNotExist(err) {
-		t.Fatal(err)
-	}
-	var disk unix.Statfs_t
-	if err := unix.Statfs(filepath.Dir(file), &disk); err != nil {
-		t.Fatal(err)
-	}
-	if n := int64(disk.Bfree) - int64(pages); n > 0 {
-		if err := os.WriteFile(file, make([]byte, n*int64(disk.Bsize)), keyMode); err != nil {
-			t.Fatal(err)
-		}
 	}
 }

@@ -159,7 +159,7 @@ func (r *Renewal) Run(ctx context.Context) {
 	var status RenewalStatus
 	pause := firstRenewalPause
 	for {
-		if cert := r.Current(); cert != watched {
+		if cert := r.Current(); watched == nil || !cert.Equal(watched) {
 			watched, pause = cert, firstRenewalPause
 			status = RenewalStatus{NotAfter: cert.NotAfter, Due: RenewalTime(cert)}
 		}
@@ -169,7 +169,7 @@ func (r *Renewal) Run(ctx context.Context) {
 			if ctx.Err() != nil {
 				return
 			}
-			if cert := r.Current(); status.Err == nil && cert != watched {
+			if cert := r.Current(); status.Err == nil && !cert.Equal(watched) {
 				watched, pause = cert, firstRenewalPause
 				status = RenewalStatus{NotAfter: cert.NotAfter, Due: RenewalTime(cert)}
 			} else {

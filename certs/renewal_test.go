@@ -43,7 +43,10 @@ func newRenewing() *renewing {
 			r.attempts = append(r.attempts, time.Now())
 			if r.fail == nil {
 				r.cert.Store(certFrom(time.Now()))
+				return nil
 			}
+			again := *r.cert.Load() // as Credentials.Renew reads its files first
+			r.cert.Store(&again)
 			return r.fail
 		},
 		Report: func(s RenewalStatus) { r.reports = append(r.reports, s) },
@@ -52,7 +55,7 @@ func newRenewing() *renewing {
 }
 
 func certFrom(t time.Time) *x509.Certificate {
-	return &x509.Certificate{NotBefore: t, NotAfter: t.Add(leafLife)}
+	return &x509.Certificate{Raw: []byte(t.String()), NotBefore: t, NotAfter: t.Add(leafLife)}
 }
 
 func (r *renewing) run(t *testing.T, d time.Duration) {

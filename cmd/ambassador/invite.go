@@ -49,7 +49,7 @@ Without --link a new client may use every link, and a known one keeps its grant.
 		links:      addGrant(cmd.Flags()),
 		ttl:        cmd.Flags().String("ttl", "15m", "how long the token is good: `TIME` such as 15m, 12h or 2d; 7d at most"),
 		uses:       cmd.Flags().Int("uses", 1, "how many hosts may use it, all as NAME"),
-		address:    cmd.Flags().String("address", "", "`HOST:PORT` that the client reaches the provider by, for the printed command (default this host's name and port 7000)"),
+		address:    cmd.Flags().String("address", "", "`HOST:PORT` that the client reaches the provider by, for the printed command (default this host's name, and the port of AMBASSADOR_LISTEN or 7000)"),
 		out:        cmd.Flags().String("out", "", "`FILE` to write the token to, in place of printing it; --join @FILE reads it"),
 		output:     addOutput(cmd.Flags()),
 		stateDir:   addStateDir(cmd.Flags()),
@@ -78,7 +78,7 @@ func invite(cmd *cobra.Command, env environment, f inviteFlags, name string) err
 	if *f.uses < 1 {
 		return usage(fmt.Errorf("--uses %d: expected 1 or more", *f.uses))
 	}
-	address, err := inviteAddress(*f.address)
+	address, err := inviteAddress(*f.address, env.environ)
 	if err != nil {
 		return err
 	}
@@ -157,8 +157,9 @@ func joinCommand(address, file, token string, links []string) string {
 	return strings.Join(words, " ")
 }
 
-// inviteAddress is where the client finds the provider.
-func inviteAddress(given string) (string, error) {
+// inviteAddress is where the client finds the provider: the port is that of
+// AMBASSADOR_LISTEN, where it is set for serve and us.
+func inviteAddress(given string, environ []string) (string, error) {
 	if given != "" {
 		if _, err := checkProvider(given); err != nil {
 			return "", usage(fmt.Errorf("--address %q: expected HOST:PORT, such as big-server:7000", given))
@@ -169,7 +170,13 @@ func inviteAddress(given string) (string, error) {
 	if err != nil {
 		return "", usage(fmt.Errorf("this host's name is not known (%w): give --address HOST:PORT", err))
 	}
-	return net.JoinHostPort(name, "7000"), nil
+	port := "7000"
+	if listen, ok := lookup(environ, envName("listen")); ok {
+		if _, p, err := net.SplitHostPort(listen); err == nil && p != "0" {
+			port = p
+		}
+	}
+	return net.JoinHostPort(name, port), nil
 }
 
 // writeToken puts a token where its owner alone can read it.
