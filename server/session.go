@@ -32,6 +32,7 @@ type session struct {
 	server *Server
 	mux    *mux.Session
 	peer   Peer
+	quota  *clientQuota
 
 	welcomed chan struct{} // closed when the welcome was sent, or could not be
 
@@ -39,8 +40,8 @@ type session struct {
 	cancel context.CancelFunc
 
 	draining atomic.Bool
-	refusing atomic.Bool  // a while into draining
-	live     atomic.Int64 // streams being served
+	refusing atomic.Bool    // a while into draining
+	live     atomic.Int64   // streams being served
 	streams  sync.WaitGroup // and watchControl
 }
 
@@ -167,8 +168,13 @@ func (ss *session) serveStream(st *mux.Stream) {
 		ss.done()
 		return
 	}
+	if !ss.admit(st, o) {
+		ss.done()
+		return
+	}
 	port, backend := ss.connect(st, o)
 	if backend == nil {
+		ss.leave()
 		ss.done()
 		return
 	}
@@ -176,6 +182,7 @@ func (ss *session) serveStream(st *mux.Stream) {
 	began := time.Now()
 	relay.New(st, relay.TCP(backend), relay.Options{}).Start(func(r relay.Result) {
 		defer ss.done()
+		defer ss.leave()
 		ss.logOf(st, o).Debug("stream ended", zap.Stringer("backend_addr", port.Target),
 			zap.Int64("bytes_in", r.BytesAB), zap.Int64("bytes_out", r.BytesBA), zap.Duration("duration", time.Since(began)),
 			zap.String("close_reason", r.Reason.Name("client", "backend")), zap.Error(r.Err))

@@ -21,6 +21,7 @@ type serveFlags struct {
 	listen     *string
 	allow      *[]string
 	drain      *time.Duration
+	streams    streamLimits
 	stateDir   *string
 	passphrase *string
 	files      *certFlags
@@ -47,6 +48,7 @@ Names are resolved at every connection.`,
 		listen:     cmd.Flags().String("listen", ":7000", "`ADDRESS` for clients' sessions: [IP]:PORT"),
 		allow:      cmd.Flags().StringArray("allow", nil, "with --ca: which certificates of that CA may use which links, as `PATTERN=LINK,LINK` on their URI or DNS name, such as 'web-*=redis'; may be repeated"),
 		drain:      addDrainTimeout(cmd.Flags()),
+		streams:    addStreamLimits(cmd.Flags()),
 		stateDir:   addStateDir(cmd.Flags()),
 		passphrase: addPassphrase(cmd.Flags()),
 		files:      addCertFlags(cmd.Flags()),
@@ -71,13 +73,16 @@ func serve(cmd *cobra.Command, env environment, f serveFlags) error {
 	if err != nil {
 		return err
 	}
+	s := &server.Server{TLSConfig: config, Authorize: authorize, Links: links, Version: buildVersion(), Logger: log}
+	if err := f.streams.set(s); err != nil {
+		return err
+	}
 	lc := net.ListenConfig{KeepAlive: -1} // whoever takes the connections sets their own
 	lc.SetMultipathTCP(false)             // TCP_USER_TIMEOUT does not work on MPTCP sockets
 	l, err := lc.Listen(context.Background(), "tcp", *f.listen)
 	if err != nil {
 		return fmt.Errorf("--listen %s cannot be opened: %w: free it, or choose another", *f.listen, err)
 	}
-	s := &server.Server{TLSConfig: config, Authorize: authorize, Links: links, Version: buildVersion(), Logger: log}
 	log.Info("serving", zap.Stringer("address", l.Addr()), zap.Strings("links", names(links)))
 	return supervise(service{
 		run:      func() error { return s.Serve(l) },
