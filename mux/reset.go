@@ -99,7 +99,7 @@ func (st *Stream) receivedFIN() error {
 	if again {
 		return fmt.Errorf("%w: stream %d ended twice", ErrProtocol, st.id)
 	}
-	st.in.end()
+	st.in.finish()
 	if over {
 		st.s.forget(st)
 	}

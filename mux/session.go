@@ -24,7 +24,8 @@ type Options struct {
 	// longest that one batch may take to be written. If zero, 30 s.
 	DeadAfter time.Duration
 	// MaxStreams is the number of streams that the peer may have open. One more
-	// is reset. If zero, 16384.
+	// is reset; a peer that opens more and does not read the resets loses the
+	// session. If zero, 16384.
 	MaxStreams int
 	// SessionMemory bounds the bytes that the session's streams hold unread.
 	// Over it the slowest stream is reset with ErrMemory. If zero, 256 MiB.
@@ -83,6 +84,7 @@ type Session struct {
 
 	mu         sync.Mutex
 	maxStreams int
+	tooMany    bool // the log says that the peer opened more
 	nextID     uint32
 	streams    map[uint32]*Stream // every stream that a frame may still concern
 	accepts    []*Stream          // opened by the peer, not accepted yet

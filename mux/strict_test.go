@@ -10,6 +10,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 )
 
 // rawPeer gives a session whose peer has shaken hands and then writes the frames
@@ -21,6 +24,11 @@ func rawPeer(t *testing.T, isClient bool) (*Session, *tls.Conn) {
 
 // rawPeerOver is rawPeer with the session's connection in a wrapping.
 func rawPeerOver(t *testing.T, isClient bool, wrap func(net.Conn) net.Conn) (*Session, *tls.Conn) {
+	t.Helper()
+	return rawPeerWith(t, isClient, Options{}, wrap)
+}
+
+func rawPeerWith(t *testing.T, isClient bool, o Options, wrap func(net.Conn) net.Conn) (*Session, *tls.Conn) {
 	t.Helper()
 	a, b := tcpPair(t)
 	a = wrap(a)
@@ -38,7 +46,7 @@ func rawPeerOver(t *testing.T, isClient bool, wrap func(net.Conn) net.Conn) (*Se
 		}
 		shaken <- err
 	}()
-	s, err := start(t.Context(), a, testTLS(), Options{})
+	s, err := start(t.Context(), a, testTLS(), o)
 	if err := errors.Join(err, <-shaken); err != nil {
 		t.Fatal(err)
 	}
@@ -75,6 +83,7 @@ func TestFramesThatThePeerMayNotSendEndTheSession(t *testing.T) {
 		"a stream opens and ends at once": {false, frame(typeWindowUpdate, flagSYN|flagFIN, 3, 0)},
 		"a reset with data":               {false, withData(flagRST, 1)},
 		"an end with data":                {false, withData(flagFIN, 1)},
+		"data behind the end":             {false, append(frame(typeWindowUpdate, flagFIN, 1, 0), withData(0, 1)...)},
 		"going away":                      {true, frame(typeGoAway, 0, 0, 0)},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -202,4 +211,26 @@ func TestSessionWithoutStreamNumbersEnds(t *testing.T) {
 		t.Fatalf("%v, want ErrSessionLost: another session has numbers", err)
 	}
 	within(t, patience, "the session ends", func() { <-client.Done() })
+}
+
+func TestStreamsBeyondTheLimitHoldNoMemoryAndOneWarning(t *testing.T) {
+	core, logs := observer.New(zap.WarnLevel)
+	stuck := &stuckConn{closed: make(chan struct{})}
+	s, peer := rawPeerWith(t, false, Options{MaxStreams: 1, Logger: zap.New(core)}, func(c net.Conn) net.Conn {
+		stuck.Conn = c
+		return stuck
+	})
+	stuck.stuck.Store(true)
+	for id := uint32(3); s.Err() == nil && id < 1e6; id += 2 {
+		if writeFrame(peer, makeHeader(typeWindowUpdate, flagSYN, id, 0)) != nil {
+			break // the session has ended
+		}
+	}
+	within(t, patience, "the session ends", func() { <-s.Done() })
+	if err := s.Err(); !errors.Is(err, ErrProtocol) {
+		t.Errorf("%v, want ErrProtocol: nobody reads the resets", err)
+	}
+	if n := logs.FilterMessageSnippet("too many streams").Len(); n != 1 {
+		t.Errorf("%d warnings, want 1", n)
+	}
 }
