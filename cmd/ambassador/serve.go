@@ -1,11 +1,9 @@
 package main
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"time"
 
 	"ambassador/certs"
@@ -18,7 +16,7 @@ import (
 
 type serveFlags struct {
 	links      *[]string
-	listen     *string
+	listen     listenFlags
 	allow      *[]string
 	drain      *time.Duration
 	streams    streamLimits
@@ -45,7 +43,7 @@ Names are resolved at every connection.`,
 	}
 	f := serveFlags{
 		links:      cmd.Flags().StringArray("link", nil, "`LINK` to offer; may be repeated"),
-		listen:     cmd.Flags().String("listen", ":7000", "`ADDRESS` for clients' sessions: [IP]:PORT"),
+		listen:     addListen(cmd.Flags()),
 		allow:      cmd.Flags().StringArray("allow", nil, "with --ca: which certificates of that CA may use which links, as `PATTERN=LINK,LINK` on their URI or DNS name, such as 'web-*=redis'; may be repeated"),
 		drain:      addDrainTimeout(cmd.Flags()),
 		streams:    addStreamLimits(cmd.Flags()),
@@ -66,8 +64,8 @@ func serve(cmd *cobra.Command, env environment, f serveFlags) error {
 	if err != nil {
 		return err
 	}
-	if _, _, err := net.SplitHostPort(*f.listen); err != nil {
-		return usage(fmt.Errorf("--listen %q: expected [IP]:PORT, such as :7000", *f.listen))
+	if err := f.listen.check(); err != nil {
+		return err
 	}
 	config, authorize, err := providerTLS(f, env.environ, log)
 	if err != nil {
@@ -77,15 +75,15 @@ func serve(cmd *cobra.Command, env environment, f serveFlags) error {
 	if err := f.streams.set(s); err != nil {
 		return err
 	}
-	lc := net.ListenConfig{KeepAlive: -1} // whoever takes the connections sets their own
-	lc.SetMultipathTCP(false)             // TCP_USER_TIMEOUT does not work on MPTCP sockets
-	l, err := lc.Listen(context.Background(), "tcp", *f.listen)
+	listeners, err := f.listen.listeners(env.environ, log)
 	if err != nil {
-		return fmt.Errorf("--listen %s cannot be opened: %w: free it, or choose another", *f.listen, err)
+		return err
 	}
-	log.Info("serving", zap.Stringer("address", l.Addr()), zap.Strings("links", names(links)))
+	for _, l := range listeners {
+		log.Info("serving", zap.Stringer("address", l.Addr()), zap.Strings("links", names(links)))
+	}
 	return supervise(service{
-		run:      func() error { return s.Serve(l) },
+		run:      func() error { return serveAll(s, listeners) },
 		shutdown: s.Shutdown, close: s.Close, closed: server.ErrClosed,
 	}, *f.drain, log)
 }
