@@ -143,35 +143,31 @@ func (f *far) on(host, program string, args ...string) string {
 	return r.stdout
 }
 
-// inside runs f with the calling test's sockets and processes on a host: a thread
-// enters the host's namespace and ends there.
+// inside runs f with the sockets and processes that it makes on a host: its thread
+// enters the host's namespace and comes back.
 func (h *hosts) inside(t *testing.T, name string, f func()) {
 	t.Helper()
-	over := make(chan struct{})
-	failed := make(chan error, 1)
-	go func() {
-		defer close(over)
-		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
-		ns, err := os.Open("/run/netns/" + h.netns[name])
-		if err == nil {
-			defer ns.Close()
-			err = unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET)
-		}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	open := func(namespace string) *os.File {
+		ns, err := os.Open(namespace)
 		if err != nil {
-			failed <- err
-			return
+			t.Fatal(err)
 		}
-		f()
-	}()
-	<-over
-	select {
-	case err := <-failed:
+		return ns
+	}
+	here, there := open("/proc/thread-self/ns/net"), open("/run/netns/"+h.netns[name])
+	defer here.Close()
+	defer there.Close()
+	if err := unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err != nil {
 		t.Fatal(err)
-	default:
 	}
-	if t.Failed() {
-		t.FailNow()
-	}
+	defer func() {
+		if err := unix.Setns(int(here.Fd()), unix.CLONE_NEWNET); err != nil {
+			panic(err) // the thread would take other tests along
+		}
+	}()
+	f()
 }
 
 // cpu is the processor time that a process has used so far.
