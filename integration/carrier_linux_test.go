@@ -318,4 +318,3 @@ func TestPeerStopped(t *testing.T) {
 		f.returns(had, 2*back)
 	})
 }
-
