@@ -101,11 +101,13 @@ func (s *Session) opened(id uint32) (*Stream, error) {
 		return nil, nil
 	case s.streams[id] != nil:
 		return nil, fmt.Errorf("%w: the client opened stream %d twice", ErrProtocol, id)
-	case len(s.streams) > s.maxStreams:
+	case len(s.streams) > s.maxStreams, s.held > s.maxStreams:
 		return nil, s.rejectLocked(id)
 	}
 	st := newStream(s, id)
 	st.first = flagACK
+	st.held = true
+	s.held++
 	s.streams[id] = st
 	return st, nil
 }

@@ -234,3 +234,59 @@ func TestStreamsBeyondTheLimitHoldNoMemoryAndOneWarning(t *testing.T) {
 		t.Errorf("%d warnings, want 1", n)
 	}
 }
+
+// HTTP/2's "rapid reset": a stream that the peer has reset counts until its owner is
+// done with it.
+func TestStreamsThatThePeerResetsAreStillCounted(t *testing.T) {
+	s, peer := rawPeerWith(t, false, Options{MaxStreams: 10}, func(c net.Conn) net.Conn { return c })
+	answered := make(chan struct{})
+	go func() {
+		for want := makeHeader(typePing, flagACK, 0, 4711); ; {
+			var h frameHeader
+			if _, err := io.ReadFull(peer, h[:]); err != nil {
+				return
+			}
+			if h == want {
+				close(answered)
+			}
+		}
+	}()
+	var mu sync.Mutex
+	var taken []*Stream
+	s.Handle(func(st *Stream) {
+		mu.Lock()
+		defer mu.Unlock()
+		taken = append(taken, st)
+	})
+	count := func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(taken)
+	}
+	id := uint32(3)
+	openAndReset := func(n int) {
+		for range n {
+			for _, h := range []frameHeader{makeHeader(typeWindowUpdate, flagSYN, id, 0), makeHeader(typeWindowUpdate, flagRST, id, 0)} {
+				if err := writeFrame(peer, h); err != nil {
+					t.Fatal(err)
+				}
+			}
+			id += 2
+		}
+	}
+	openAndReset(100)
+	if err := writeFrame(peer, makeHeader(typePing, flagSYN, 0, 4711)); err != nil {
+		t.Fatal(err)
+	}
+	within(t, patience, "all was taken", func() { <-answered })
+	held := count()
+	if held > 11 { // the control stream was accepted before
+		t.Errorf("%d streams were handed out, the limit is 10", held)
+	}
+	for _, st := range taken {
+		st.Reset("test")
+		st.Close() // is counted once
+	}
+	openAndReset(1)
+	eventually(t, "there is room again", func() bool { return count() > held })
+}
