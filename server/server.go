@@ -158,7 +158,7 @@ func (s *Server) Serve(l net.Listener) error {
 			// Out of descriptors, or a connection that was gone before it was
 			// taken: accept(2) says to go on. A pause keeps this from spinning.
 			pause := pauses.NextBackOff()
-			s.seen.warn(s.log, "accept failed, trying again", err.Error(), zap.Error(err), zap.Duration("pause", pause))
+			s.seen.warn(s.log, "", "accept failed, trying again", err.Error(), zap.Error(err), zap.Duration("pause", pause))
 			select {
 			case <-time.After(pause):
 			case <-s.ctx.Done():
@@ -237,7 +237,7 @@ func (s *Server) serveConn(c net.Conn, ended func()) {
 	}
 	defer ended()
 	if refused := (*refusedError)(nil); errors.As(err, &refused) {
-		s.seen.warn(log, "client refused", refused.Error(), zap.Error(err))
+		s.seen.warn(log, "", "client refused", refused.Error(), zap.Error(err))
 		return
 	}
 	// Scanners and strangers come every minute of the day: a debug line.

@@ -247,7 +247,7 @@ var errNobodyWaits = errors.New("nobody waits for the backend")
 // warn warns of a stream that was not served, once a minute for the same peer,
 // link and port.
 func (ss *session) warn(log *zap.Logger, msg string, o mux.Open, why string, fields ...zap.Field) {
-	ss.server.seen.warn(log, msg, fmt.Sprintf("%s\x00%s\x00%d\x00%s", ss.peer.Identity, o.Link, o.Port, why), fields...)
+	ss.server.seen.warn(log, ss.peer.Identity, msg, fmt.Sprintf("%s\x00%d\x00%s", o.Link, o.Port, why), fields...)
 }
 
 // dialReason says what a client may know of a failed dial: its kind, and
