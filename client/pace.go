@@ -18,6 +18,11 @@ const (
 	// goodSession is how long a session must have lived for its loss to be
 	// answered with the first pause again.
 	goodSession = 30 * time.Second
+	// shortSteps is how many pauses are skipped after one that lived shorter: the
+	// next pause is then of up to 0.8 s. The provider is there, so the pauses need
+	// not grow; one that ends every session at once hears of each client about
+	// twice a second.
+	shortSteps = 3
 	// As long as a consumer waits, attempts follow each other after this, or
 	// after a pause that happens to be shorter.
 	eagerPause = 250 * time.Millisecond
@@ -66,8 +71,12 @@ func (p *pace) hurried() bool {
 
 // ended tells how long a session has lived that is to be replaced.
 func (p *pace) ended(lived time.Duration) {
+	p.pauses.Reset()
 	if lived >= goodSession {
-		p.pauses.Reset()
+		return
+	}
+	for range shortSteps {
+		p.pauses.NextBackOff()
 	}
 }
 

@@ -47,8 +47,8 @@ func TestPausesHaveFullJitter(t *testing.T) {
 	})
 }
 
-func TestGoodSessionStartsThePausesAnew(t *testing.T) {
-	for lived, longest := range map[time.Duration]time.Duration{goodSession: firstPause, goodSession - 1: longestPause} {
+func TestSessionStartsThePausesAnew(t *testing.T) {
+	for lived, longest := range map[time.Duration]time.Duration{goodSession: firstPause, goodSession - 1: 800 * time.Millisecond} {
 		var high time.Duration
 		for range 300 {
 			p := newPace()

@@ -13,6 +13,7 @@ type pair struct {
 	client   *process
 	carrier  *carrier
 	entry    string // the consumer's address
+	state    string // the client's state directory
 }
 
 type pairOptions struct {
@@ -33,7 +34,7 @@ func startPair(t *testing.T, backend string, o pairOptions) *pair {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &pair{provider: startProvider(t, provider, append([]string{"--link", "backend=" + backend}, o.serve...)...)}
+	p := &pair{state: client, provider: startProvider(t, provider, append([]string{"--link", "backend=" + backend}, o.serve...)...)}
 	p.carrier = newCarrier(t, p.provider.address())
 	p.entry = "127.0.0.1:" + freePort(t)
 	p.client = run(t, nil, append([]string{

@@ -41,15 +41,23 @@ type logLine map[string]any
 // ends it with the test.
 func run(t *testing.T, env []string, args ...string) *process {
 	t.Helper()
-	return runWith(t, env, nil, args...)
+	return begin(t, exec.Command(ambassador, args...), env)
 }
 
 // runWith is run with a standard input.
 func runWith(t *testing.T, env []string, stdin io.Reader, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, cmd: exec.Command(ambassador, args...), done: make(chan struct{}), more: make(chan struct{})}
+	cmd := exec.Command(ambassador, args...)
+	cmd.Stdin = stdin
+	return begin(t, cmd, env)
+}
+
+// begin is run for a command that leads to ambassador.
+func begin(t *testing.T, cmd *exec.Cmd, env []string) *process {
+	t.Helper()
+	args := cmd.Args[1:]
+	p := &process{t: t, cmd: cmd, done: make(chan struct{}), more: make(chan struct{})}
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "AMBASSADOR_LOG_LEVEL=debug"}, env...)
-	p.cmd.Stdin = stdin
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

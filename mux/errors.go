@@ -60,6 +60,9 @@ const (
 	RefusedDraining Refusal = 3
 	// RefusedRequest: the open header could not be understood.
 	RefusedRequest Refusal = 4
+	// RefusedLimit: the client, or all clients together, have as many streams
+	// as the provider takes.
+	RefusedLimit Refusal = 5
 )
 
 func (r Refusal) String() string {
@@ -72,6 +75,8 @@ func (r Refusal) String() string {
 		return "provider is draining"
 	case RefusedRequest:
 		return "malformed request"
+	case RefusedLimit:
+		return "too many streams"
 	}
 	return fmt.Sprintf("refused (code %d)", byte(r))
 }

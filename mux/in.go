@@ -101,15 +101,31 @@ func (s *Session) opened(id uint32) (*Stream, error) {
 		return nil, nil
 	case s.streams[id] != nil:
 		return nil, fmt.Errorf("%w: the client opened stream %d twice", ErrProtocol, id)
-	case len(s.streams) > s.maxStreams:
-		s.log.Warn("client opened too many streams, resetting the newest", zap.Int("limit", s.maxStreams))
-		_ = s.out.control(nil, makeHeader(typeWindowUpdate, flagRST, id, 0)) // fails when the session has ended
-		return nil, nil
+	case len(s.streams) > s.maxStreams, s.held > s.maxStreams:
+		return nil, s.rejectLocked(id)
 	}
 	st := newStream(s, id)
 	st.first = flagACK
+	st.held = true
+	s.held++
 	s.streams[id] = st
 	return st, nil
+}
+
+// rejectLocked resets a stream beyond the limit. The log says so once a session: how
+// many more there are is the peer's choice, and so would be the log's length. What
+// waits for a peer that does not read is bounded too. s.mu is held.
+func (s *Session) rejectLocked(id uint32) error {
+	level := zap.WarnLevel
+	if s.tooMany {
+		level = zap.DebugLevel
+	}
+	s.tooMany = true
+	s.log.Log(level, "client opened too many streams, resetting the newest", zap.Uint32("stream", id), zap.Int("limit", s.maxStreams))
+	if !s.out.offer(makeHeader(typeWindowUpdate, flagRST, id, 0)) && s.out.alive() {
+		return fmt.Errorf("%w: more than %d streams, and the resets are not read", ErrProtocol, s.maxStreams)
+	}
+	return nil
 }
 
 func readCause(err error) error {

@@ -3,8 +3,10 @@ package mux
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 )
 
 // Defaults of Options and Memory, in bytes. A window is 256 KiB at first, so that
@@ -73,6 +75,8 @@ type memory struct {
 
 	used  atomic.Int64
 	grown atomic.Int64
+
+	warned atomic.Int64 // when: nanoseconds since the session's epoch, 0 for never
 }
 
 // hold counts buffers that unread bytes fill. Over a limit, a stream is reset:
@@ -92,12 +96,26 @@ func (m *memory) hold(n int) {
 		return
 	}
 	if victim := payer.s.slowest(); victim != nil {
-		m.s.log.Warn("memory for unread bytes is used up, resetting the slowest stream",
+		m.s.log.Log(payer.level(), "memory for unread bytes is used up, resetting the slowest stream",
 			zap.Stringer("client_addr", payer.s.RemoteAddr()), zap.Uint32("stream", victim.id),
 			zap.Int64("session_bytes", payer.used.Load()), zap.Int64("session_limit", payer.limit),
 			zap.Int64("total_bytes", total), zap.Int64("total_limit", m.shared.limit()))
 		victim.exhaust()
 	}
+}
+
+// warnEvery is how often a session's want of memory is worth a warning: a client
+// that means harm decides how often it happens.
+const warnEvery = int64(time.Minute)
+
+// level is that of a line about the session's memory.
+func (m *memory) level() zapcore.Level {
+	now := max(m.s.life.now(), 1)
+	last := m.warned.Load()
+	if last != 0 && now-last < warnEvery || !m.warned.CompareAndSwap(last, now) {
+		return zap.DebugLevel
+	}
+	return zap.WarnLevel
 }
 
 func (m *memory) release(n int) {

@@ -148,16 +148,25 @@ func (o *out) gather(st *Stream, h frameHeader, then func() error) error {
 }
 
 // offer is control for a frame that may be left out when the peer does not
-// read: one who has this much to read needs no answer to know that we live.
-func (o *out) offer(h frameHeader) {
+// read: one who has this much to read needs no answer to know that we live. It
+// says whether the frame was taken.
+func (o *out) offer(h frameHeader) (taken bool) {
 	o.mu.Lock()
 	if !o.open() || o.urgent != nil && len(o.urgent.bytes) >= urgentLimit {
 		o.mu.Unlock()
-		return
+		return false
 	}
 	b := fresh(&o.urgent)
 	b.bytes = append(b.bytes, h[:]...)
 	_ = o.hand() // always nil
+	return true
+}
+
+// alive says whether frames are still taken.
+func (o *out) alive() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.open()
 }
 
 // wake lets writers that wait for room look at their stream again.

@@ -1,6 +1,7 @@
 package mux
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"sync"
@@ -15,6 +16,7 @@ type inbox struct {
 	held     int // bytes of the chunks' buffers
 	window   window
 	ended    bool  // nothing more will come
+	finished bool  // by the peer's word
 	dropped  bool  // nobody will read
 	since    int64 // when its reader last took bytes, or the first came after it had all: nanoseconds since the session's epoch
 	deadline time.Time
@@ -49,6 +51,9 @@ func (st *Stream) receive(n int) error {
 func (in *inbox) take(n int) error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	if in.finished {
+		return fmt.Errorf("%w: %d bytes for a stream behind its end", ErrProtocol, n)
+	}
 	return in.window.take(n)
 }
 
@@ -199,6 +204,13 @@ func (st *Stream) copyOut(b []byte) int {
 func (in *inbox) end() {
 	in.mu.Lock()
 	in.ended = true
+	in.rouse()
+}
+
+// finish is end, and says that the peer has said so.
+func (in *inbox) finish() {
+	in.mu.Lock()
+	in.ended, in.finished = true, true
 	in.rouse()
 }
 

@@ -17,11 +17,24 @@ func (st *Stream) Reset(reason string) {
 	if again {
 		return
 	}
+	st.letGo()
 	if st.sendReset() {
 		st.s.log.Debug("stream reset", zap.Uint32("stream", st.id), zap.String("close_reason", reason))
 	}
 	st.drop()
 	st.wakeWriter()
+}
+
+// letGo is called once, when the owner is done with the stream. A peer that opens
+// streams and resets them at once has what it made us do for them counted until
+// then (CVE-2023-44487 was this in HTTP/2).
+func (st *Stream) letGo() {
+	if !st.held {
+		return
+	}
+	st.s.mu.Lock()
+	defer st.s.mu.Unlock()
+	st.s.held--
 }
 
 // sendReset tells the peer, unless that is over for it, and forgets the stream:
@@ -99,7 +112,7 @@ func (st *Stream) receivedFIN() error {
 	if again {
 		return fmt.Errorf("%w: stream %d ended twice", ErrProtocol, st.id)
 	}
-	st.in.end()
+	st.in.finish()
 	if over {
 		st.s.forget(st)
 	}

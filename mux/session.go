@@ -23,8 +23,9 @@ type Options struct {
 	// DeadAfter is the silence after which the session is given up, and the
 	// longest that one batch may take to be written. If zero, 30 s.
 	DeadAfter time.Duration
-	// MaxStreams is the number of streams that the peer may have open. One more
-	// is reset. If zero, 16384.
+	// MaxStreams is the number of streams that the peer may have open, or has ended
+	// while this side still works for them. One more is reset; a peer that opens more and does not read the resets loses the
+	// session. If zero, 16384.
 	MaxStreams int
 	// SessionMemory bounds the bytes that the session's streams hold unread.
 	// Over it the slowest stream is reset with ErrMemory. If zero, 256 MiB.
@@ -93,6 +94,8 @@ type Session struct {
 
 	mu         sync.Mutex
 	maxStreams int
+	tooMany    bool // the log says that the peer opened more
+	held       int  // streams that the peer opened and whose owner has not let go of them
 	nextID     uint32
 	streams    map[uint32]*Stream // every stream that a frame may still concern
 	accepts    []*Stream          // opened by the peer, not accepted yet

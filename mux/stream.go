@@ -40,6 +40,7 @@ type Stream struct {
 	onAbort       []func(error)
 	writeDeadline time.Time
 	closed        bool // our own Reset or Close
+	held          bool // the session counts it until then; set before anybody knows the stream
 }
 
 func newStream(s *Session, id uint32) *Stream {
@@ -314,12 +315,15 @@ func (st *Stream) CloseWrite() error {
 // what was written, as it would from a TCP socket that is closed unread.
 func (st *Stream) Close() error {
 	st.mu.Lock()
-	finished := st.sentFIN && st.gotFIN
+	finished, again := st.sentFIN && st.gotFIN, st.closed
 	st.closed = st.closed || finished
 	st.mu.Unlock()
 	if !finished {
 		st.Reset("closed before the other end had finished")
 		return nil
+	}
+	if !again {
+		st.letGo()
 	}
 	st.drop()
 	return nil

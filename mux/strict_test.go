@@ -10,6 +10,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 )
 
 // rawPeer gives a session whose peer has shaken hands and then writes the frames
@@ -21,6 +24,11 @@ func rawPeer(t *testing.T, isClient bool) (*Session, *tls.Conn) {
 
 // rawPeerOver is rawPeer with the session's connection in a wrapping.
 func rawPeerOver(t *testing.T, isClient bool, wrap func(net.Conn) net.Conn) (*Session, *tls.Conn) {
+	t.Helper()
+	return rawPeerWith(t, isClient, Options{}, wrap)
+}
+
+func rawPeerWith(t *testing.T, isClient bool, o Options, wrap func(net.Conn) net.Conn) (*Session, *tls.Conn) {
 	t.Helper()
 	a, b := tcpPair(t)
 	a = wrap(a)
@@ -38,7 +46,7 @@ func rawPeerOver(t *testing.T, isClient bool, wrap func(net.Conn) net.Conn) (*Se
 		}
 		shaken <- err
 	}()
-	s, err := start(t.Context(), a, testTLS(), Options{})
+	s, err := start(t.Context(), a, testTLS(), o)
 	if err := errors.Join(err, <-shaken); err != nil {
 		t.Fatal(err)
 	}
@@ -75,6 +83,7 @@ func TestFramesThatThePeerMayNotSendEndTheSession(t *testing.T) {
 		"a stream opens and ends at once": {false, frame(typeWindowUpdate, flagSYN|flagFIN, 3, 0)},
 		"a reset with data":               {false, withData(flagRST, 1)},
 		"an end with data":                {false, withData(flagFIN, 1)},
+		"data behind the end":             {false, append(frame(typeWindowUpdate, flagFIN, 1, 0), withData(0, 1)...)},
 		"going away":                      {true, frame(typeGoAway, 0, 0, 0)},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -202,4 +211,82 @@ func TestSessionWithoutStreamNumbersEnds(t *testing.T) {
 		t.Fatalf("%v, want ErrSessionLost: another session has numbers", err)
 	}
 	within(t, patience, "the session ends", func() { <-client.Done() })
+}
+
+func TestStreamsBeyondTheLimitHoldNoMemoryAndOneWarning(t *testing.T) {
+	core, logs := observer.New(zap.WarnLevel)
+	stuck := &stuckConn{closed: make(chan struct{})}
+	s, peer := rawPeerWith(t, false, Options{MaxStreams: 1, Logger: zap.New(core)}, func(c net.Conn) net.Conn {
+		stuck.Conn = c
+		return stuck
+	})
+	stuck.stuck.Store(true)
+	for id := uint32(3); s.Err() == nil && id < 1e6; id += 2 {
+		if writeFrame(peer, makeHeader(typeWindowUpdate, flagSYN, id, 0)) != nil {
+			break // the session has ended
+		}
+	}
+	within(t, patience, "the session ends", func() { <-s.Done() })
+	if err := s.Err(); !errors.Is(err, ErrProtocol) {
+		t.Errorf("%v, want ErrProtocol: nobody reads the resets", err)
+	}
+	if n := logs.FilterMessageSnippet("too many streams").Len(); n != 1 {
+		t.Errorf("%d warnings, want 1", n)
+	}
+}
+
+// HTTP/2's "rapid reset": a stream that the peer has reset counts until its owner is
+// done with it.
+func TestStreamsThatThePeerResetsAreStillCounted(t *testing.T) {
+	s, peer := rawPeerWith(t, false, Options{MaxStreams: 10}, func(c net.Conn) net.Conn { return c })
+	answered := make(chan struct{})
+	go func() {
+		for want := makeHeader(typePing, flagACK, 0, 4711); ; {
+			var h frameHeader
+			if _, err := io.ReadFull(peer, h[:]); err != nil {
+				return
+			}
+			if h == want {
+				close(answered)
+			}
+		}
+	}()
+	var mu sync.Mutex
+	var taken []*Stream
+	s.Handle(func(st *Stream) {
+		mu.Lock()
+		defer mu.Unlock()
+		taken = append(taken, st)
+	})
+	count := func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(taken)
+	}
+	id := uint32(3)
+	openAndReset := func(n int) {
+		for range n {
+			for _, h := range []frameHeader{makeHeader(typeWindowUpdate, flagSYN, id, 0), makeHeader(typeWindowUpdate, flagRST, id, 0)} {
+				if err := writeFrame(peer, h); err != nil {
+					t.Fatal(err)
+				}
+			}
+			id += 2
+		}
+	}
+	openAndReset(100)
+	if err := writeFrame(peer, makeHeader(typePing, flagSYN, 0, 4711)); err != nil {
+		t.Fatal(err)
+	}
+	within(t, patience, "all was taken", func() { <-answered })
+	held := count()
+	if held > 11 { // the control stream was accepted before
+		t.Errorf("%d streams were handed out, the limit is 10", held)
+	}
+	for _, st := range taken {
+		st.Reset("test")
+		st.Close() // is counted once
+	}
+	openAndReset(1)
+	eventually(t, "there is room again", func() bool { return count() > held })
 }

@@ -68,6 +68,12 @@ type Server struct {
 	// a time. One more ends the oldest of them, so that silent connections
 	// cannot keep clients out. If zero, 256.
 	MaxHandshakes int
+	// MaxStreams is the number of streams of all clients together that may be open.
+	// One more is refused, and the client told why. If zero, 65536.
+	MaxStreams int
+	// MaxClientStreams is the same for one client, in all of its sessions
+	// together. If zero, 16384.
+	MaxClientStreams int
 	// MaxHold caps the hold budget that a client may ask for. If zero,
 	// 10 min.
 	MaxHold time.Duration
@@ -81,12 +87,14 @@ type Server struct {
 	ctx        context.Context // ends with Close
 	cancel     context.CancelFunc
 	handshakes handshakes
+	quota      quota
 	seen       repeats
 	own        atomic.Pointer[func(netip.AddrPort) bool] // is it one of listeners?
 
 	mu        sync.Mutex
 	listeners map[net.Listener]struct{}
 	sessions  map[*session]struct{}
+	clients   map[string]*clientQuota // by identity
 	draining  bool
 	idle      chan struct{} // closed when draining and the last session has ended
 	running   sync.WaitGroup
@@ -104,6 +112,17 @@ func (s *Server) init() {
 		if s.MaxHandshakes == 0 {
 			s.MaxHandshakes = defaultMaxHandshakes
 		}
+		if s.MaxStreams == 0 {
+			s.MaxStreams = defaultMaxStreams
+		}
+		if s.MaxClientStreams == 0 {
+			s.MaxClientStreams = defaultMaxClientStreams
+		}
+		if s.Carrier.MaxStreams == 0 {
+			// The session's own limit resets without a word. It is for a peer that
+			// opens more without waiting for what we say.
+			s.Carrier.MaxStreams = 2 * s.MaxClientStreams
+		}
 		if s.MaxHold == 0 {
 			s.MaxHold = defaultMaxHold
 		}
@@ -118,6 +137,7 @@ func (s *Server) init() {
 		s.handshakes.max = s.MaxHandshakes
 		s.listeners = make(map[net.Listener]struct{})
 		s.sessions = make(map[*session]struct{})
+		s.clients = make(map[string]*clientQuota)
 		s.idle = make(chan struct{})
 		s.Dialer.Self = s.isOwn
 	})
@@ -146,7 +166,7 @@ func (s *Server) Serve(l net.Listener) error {
 			// Out of descriptors, or a connection that was gone before it was
 			// taken: accept(2) says to go on. A pause keeps this from spinning.
 			pause := pauses.NextBackOff()
-			s.seen.warn(s.log, "accept failed, trying again", err.Error(), zap.Error(err), zap.Duration("pause", pause))
+			s.seen.warn(s.log, "", "accept failed, trying again", err.Error(), zap.Error(err), zap.Duration("pause", pause))
 			select {
 			case <-time.After(pause):
 			case <-s.ctx.Done():
@@ -225,7 +245,7 @@ func (s *Server) serveConn(c net.Conn, ended func()) {
 	}
 	defer ended()
 	if refused := (*refusedError)(nil); errors.As(err, &refused) {
-		s.seen.warn(log, "client refused", refused.Error(), zap.Error(err))
+		s.seen.warn(log, "", "client refused", refused.Error(), zap.Error(err))
 		return
 	}
 	if errors.Is(err, mux.ErrService) {
@@ -305,6 +325,7 @@ func (s *Server) addSession(ss *session) bool {
 		return false
 	}
 	s.sessions[ss] = struct{}{}
+	ss.quota = s.quotaLocked(ss.peer.Identity)
 	return true
 }
 
@@ -312,6 +333,7 @@ func (s *Server) removeSession(ss *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.sessions, ss)
+	s.leaveQuotaLocked(ss.peer.Identity)
 	s.idleLocked()
 }
 

@@ -33,6 +33,7 @@ type session struct {
 	mux    *mux.Session
 	peer   Peer // its Links are in grant
 	grant  grant
+	quota  *clientQuota
 
 	welcomed chan struct{} // closed when the welcome was sent, or could not be
 
@@ -178,8 +179,13 @@ func (ss *session) serveStream(st *mux.Stream) {
 		ss.done()
 		return
 	}
+	if !ss.admit(st, o) {
+		ss.done()
+		return
+	}
 	port, backend := ss.connect(st, o)
 	if backend == nil {
+		ss.leave()
 		ss.done()
 		return
 	}
@@ -189,6 +195,7 @@ func (ss *session) serveStream(st *mux.Stream) {
 	if !ok { // it was withdrawn while its backend was being dialled
 		end.Reset("link withdrawn")
 		st.Refuse(mux.RefusedNoLink, "")
+		ss.leave()
 		ss.done()
 		return
 	}
@@ -196,6 +203,7 @@ func (ss *session) serveStream(st *mux.Stream) {
 	began := time.Now()
 	running.Start(func(r relay.Result) {
 		defer ss.done()
+		defer ss.leave()
 		leave()
 		ss.logEnd(st, o, port, r, time.Since(began))
 	})
@@ -269,7 +277,7 @@ var errNobodyWaits = errors.New("nobody waits for the backend")
 // warn warns of a stream that was not served, once a minute for the same peer,
 // link and port.
 func (ss *session) warn(log *zap.Logger, msg string, o mux.Open, why string, fields ...zap.Field) {
-	ss.server.seen.warn(log, msg, fmt.Sprintf("%s\x00%s\x00%d\x00%s", ss.peer.Identity, o.Link, o.Port, why), fields...)
+	ss.server.seen.warn(log, ss.peer.Identity, msg, fmt.Sprintf("%s\x00%d\x00%s", o.Link, o.Port, why), fields...)
 }
 
 // dialReason says what a client may know of a failed dial: its kind, and

@@ -1,9 +1,6 @@
 package main
 
 import (
-	"context"
-	"fmt"
-	"net"
 	"time"
 
 	"ambassador/internal/link"
@@ -15,9 +12,10 @@ import (
 
 type serveFlags struct {
 	links      *[]string
-	listen     *string
+	listen     listenFlags
 	allow      *[]string
 	drain      *time.Duration
+	streams    streamLimits
 	stateDir   *string
 	passphrase *string
 	files      *certFlags
@@ -42,9 +40,10 @@ Names are resolved at every connection.`,
 	}
 	f := serveFlags{
 		links:      cmd.Flags().StringArray("link", nil, "`LINK` to offer; may be repeated"),
-		listen:     cmd.Flags().String("listen", ":7000", "`ADDRESS` for clients' sessions: [IP]:PORT"),
+		listen:     addListen(cmd.Flags()),
 		allow:      cmd.Flags().StringArray("allow", nil, "with --ca: which certificates of that CA may use which links, as `PATTERN=LINK,LINK` on their URI or DNS name, such as 'web-*=redis'; may be repeated"),
 		drain:      addDrainTimeout(cmd.Flags()),
+		streams:    addStreamLimits(cmd.Flags()),
 		stateDir:   addStateDir(cmd.Flags()),
 		passphrase: addPassphrase(cmd.Flags()),
 		files:      addCertFlags(cmd.Flags()),
@@ -62,28 +61,31 @@ func serve(cmd *cobra.Command, env environment, f serveFlags) error {
 	if err != nil {
 		return err
 	}
-	if _, _, err := net.SplitHostPort(*f.listen); err != nil {
-		return usage(fmt.Errorf("--listen %q: expected [IP]:PORT, such as :7000", *f.listen))
+	if err := f.listen.check(); err != nil {
+		return err
 	}
 	p, err := newProvider(f, env.environ, log)
 	if err != nil {
 		return err
 	}
-	lc := net.ListenConfig{KeepAlive: -1} // whoever takes the connections sets their own
-	lc.SetMultipathTCP(false)             // TCP_USER_TIMEOUT does not work on MPTCP sockets
-	l, err := lc.Listen(context.Background(), "tcp", *f.listen)
-	if err != nil {
-		return fmt.Errorf("--listen %s cannot be opened: %w: free it, or choose another", *f.listen, err)
-	}
 	s := &server.Server{
 		TLSConfig: p.credentials.ServerConfig(), Authorize: p.authorize, Services: p.services,
 		Links: links, Version: buildVersion(), Logger: log,
 	}
+	if err := f.streams.set(s); err != nil {
+		return err
+	}
+	listeners, err := f.listen.listeners(env.environ, log)
+	if err != nil {
+		return err
+	}
 	keep := p.upkeep(s, log)
 	defer keep.stop()
-	log.Info("serving", zap.Stringer("address", l.Addr()), zap.Strings("links", names(links)))
+	for _, l := range listeners {
+		log.Info("serving", zap.Stringer("address", l.Addr()), zap.Strings("links", names(links)))
+	}
 	return supervise(service{
-		run:      func() error { return s.Serve(l) },
+		run:      func() error { return serveAll(s, listeners) },
 		shutdown: s.Shutdown, close: s.Close, closed: server.ErrClosed,
 		reload: p.reload,
 	}, *f.drain, log)

@@ -1,0 +1,88 @@
+package server
+
+import (
+	"fmt"
+	"sync/atomic"
+
+	"ambassador/mux"
+
+	"go.uber.org/zap"
+)
+
+// Defaults of the limits on streams. Each stream is a descriptor for its backend,
+// and while it idles some 10 KiB of memory.
+const (
+	defaultMaxStreams       = 65536
+	defaultMaxClientStreams = 16384
+)
+
+// quota is a number of streams that is not exceeded. Its methods may be called
+// by several goroutines at once.
+type quota struct{ taken atomic.Int64 }
+
+func (q *quota) take(limit int) bool {
+	for {
+		n := q.taken.Load()
+		if n >= int64(limit) {
+			return false
+		}
+		if q.taken.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+func (q *quota) giveBack() { q.taken.Add(-1) }
+
+// clientQuota is shared by the sessions of one client: another session gets it
+// no further streams.
+type clientQuota struct {
+	quota
+	sessions int // Server.mu guards it
+}
+
+// quotaLocked is the quota of a client that has one more session. mu is held.
+func (s *Server) quotaLocked(identity string) *clientQuota {
+	q := s.clients[identity]
+	if q == nil {
+		q = new(clientQuota)
+		s.clients[identity] = q
+	}
+	q.sessions++
+	return q
+}
+
+// leaveQuotaLocked undoes quotaLocked. mu is held.
+func (s *Server) leaveQuotaLocked(identity string) {
+	if q := s.clients[identity]; q != nil {
+		if q.sessions--; q.sessions == 0 {
+			delete(s.clients, identity)
+		}
+	}
+}
+
+// admit counts one more stream, until leave. Over a limit it refuses the stream:
+// the client is told which limit it was, the log its number and its name.
+func (ss *session) admit(st *mux.Stream, o mux.Open) bool {
+	s := ss.server
+	if !ss.quota.take(s.MaxClientStreams) {
+		ss.overLimit(st, o, fmt.Sprintf("this client has %d, as many as the provider lets it", s.MaxClientStreams), "max-client-streams", s.MaxClientStreams)
+		return false
+	}
+	if !s.quota.take(s.MaxStreams) {
+		ss.quota.giveBack()
+		ss.overLimit(st, o, "the provider has as many as it takes from all of its clients", "max-streams", s.MaxStreams)
+		return false
+	}
+	return true
+}
+
+func (ss *session) overLimit(st *mux.Stream, o mux.Open, reason, name string, limit int) {
+	ss.warn(ss.logOf(st, o), "stream refused: too many streams", mux.Open{}, name, zap.String("limit_name", name), zap.Int("limit", limit))
+	st.Refuse(mux.RefusedLimit, reason)
+}
+
+func (ss *session) leave() {
+	ss.quota.giveBack()
+	ss.server.quota.giveBack()
+}
