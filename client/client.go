@@ -164,12 +164,16 @@ func (c *Client) Session(ctx context.Context) (*mux.Session, error) {
 	return c.keeper.wait(ctx)
 }
 
-// Shutdown stops accepting consumers and waits until those accepted are done or
-// ctx is. Then it closes what is left: with ctx's error if consumers were cut.
+// Shutdown stops accepting consumers and waits until those accepted are done and
+// the provider has had their last bytes, or ctx is done. Then it closes what is
+// left: with ctx's error if anything was cut.
 func (c *Client) Shutdown(ctx context.Context) error {
 	c.init()
 	c.stop()
 	err := c.ports.wait(ctx)
+	if err == nil {
+		err = c.keeper.finish(ctx)
+	}
 	return errors.Join(err, c.Close())
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"ambassador/mux"
@@ -38,6 +39,11 @@ type keeper struct {
 	changed chan struct{} // closed and replaced when live changes
 	trouble string        // why the last attempt failed, as it was logged
 
+	going context.Context // ends with Close, and before it when Shutdown has no more consumers
+	leave context.CancelFunc
+	begun atomic.Bool   // keep was called
+	over  chan struct{} // closed when it has returned
+
 	suspicious sync.Mutex    // held while a silent session is looked into
 	standby    chan *session // made while the live one was silent
 
@@ -55,6 +61,8 @@ type session struct {
 func newKeeper(c *Client) *keeper {
 	k := &keeper{c: c, pace: newPace(), changed: make(chan struct{}), standby: make(chan *session, 1)}
 	k.attempt = k.connect
+	k.over = make(chan struct{})
+	k.going, k.leave = context.WithCancel(c.ctx)
 	return k
 }
 
@@ -103,6 +111,8 @@ func (k *keeper) drop(s *mux.Session) {
 // keep gets sessions until the client is closed. It returns ErrClosed then, or
 // an error that no further attempt can mend.
 func (k *keeper) keep() error {
+	k.begun.Store(true)
+	defer close(k.over)
 	defer k.closeStandby()
 	defer k.old.Wait()
 	first := true
@@ -123,9 +133,24 @@ func (k *keeper) keep() error {
 		} else {
 			k.failed(err)
 		}
-		if !k.pace.pause(k.c.ctx) {
+		if !k.pace.pause(k.going) {
 			return ErrClosed
 		}
+	}
+}
+
+// finish ends the live session when it has no consumers any more, and waits until
+// the provider has had the last bytes of all sessions, or ctx is done.
+func (k *keeper) finish(ctx context.Context) error {
+	k.leave()
+	if !k.begun.Load() {
+		return nil
+	}
+	select {
+	case <-k.over:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
@@ -159,7 +184,7 @@ func (k *keeper) closeStandby() {
 
 // connect makes one attempt: TCP, TLS, hello and welcome.
 func (k *keeper) connect() (*mux.Session, []mux.Offer, error) {
-	ctx, cancel := context.WithTimeout(k.c.ctx, k.c.HandshakeTimeout)
+	ctx, cancel := context.WithTimeout(k.going, k.c.HandshakeTimeout)
 	defer cancel()
 	d := net.Dialer{Timeout: connectTimeout, KeepAlive: -1} // mux sets its own
 	d.SetMultipathTCP(false)
@@ -205,13 +230,14 @@ func (k *keeper) greet(ctx context.Context, s *mux.Session) ([]mux.Offer, error)
 // stream has ended.
 func (k *keeper) hold(s *mux.Session) (next *session) {
 	k.set(s)
-	s.AfterWorn(func() { k.c.Renew("its keys are worn") })
+	s.AfterWorn(func() { k.renewWorn(s, "its keys are worn") })
 	stop := context.AfterFunc(k.c.ctx, func() { s.Close() })
 	followed := make(chan error, 1)
 	go func() { followed <- k.follow(s) }()
 	next, err := k.useful(s, followed)
 	k.drop(s)
 	switch {
+	case errors.Is(err, errLeaving):
 	case next != nil && next.renews != "":
 		k.c.log.Info("moving to a new session", zap.String("reason", next.renews), zap.Int("streams", s.Streams()))
 	case next != nil:
@@ -234,6 +260,9 @@ func (k *keeper) hold(s *mux.Session) (next *session) {
 		defer stop()
 		select {
 		case <-s.Retire():
+			if err := s.Finish(k.c.ctx); err != nil && k.c.ctx.Err() == nil {
+				k.c.log.Warn("session ended before the provider had its last bytes", zap.Error(err))
+			}
 		case <-s.Done():
 		}
 		s.Close()
@@ -242,13 +271,18 @@ func (k *keeper) hold(s *mux.Session) (next *session) {
 	return next
 }
 
-// useful waits until s is of no more use: another was made in its place, or what
-// follow says. One that was made for a session before it is not needed.
+// errLeaving: no session is needed any more.
+var errLeaving = errors.New("leaving")
+
+// useful waits until s is of no more use: another was made in its place, the client
+// is leaving, or what follow says. One that was made for a session before it is not needed.
 func (k *keeper) useful(s *mux.Session, followed <-chan error) (next *session, err error) {
 	for {
 		select {
 		case err := <-followed:
 			return nil, err
+		case <-k.going.Done():
+			return nil, errLeaving
 		case next := <-k.standby:
 			if next.beside == s {
 				return next, nil
@@ -270,7 +304,7 @@ func (k *keeper) follow(s *mux.Session) error {
 		case mux.KindDrain:
 			return nil
 		case mux.KindRenew:
-			k.c.Renew("the provider asks for it")
+			k.renewWorn(s, "the provider asks for it")
 		case mux.KindRefuse:
 			return fmt.Errorf("%w: %s", ErrRefused, m.Reason)
 		case mux.KindLinks:

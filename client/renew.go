@@ -3,6 +3,8 @@ package client
 import (
 	"time"
 
+	"ambassador/mux"
+
 	"go.uber.org/zap"
 )
 
@@ -22,6 +24,17 @@ func (c *Client) Renew(reason string) {
 		defer c.ports.end()
 		c.keeper.renew(reason)
 	}()
+}
+
+// renewWorn is Renew for a session that is still the live one: of those that only
+// drain the keys wear out too.
+func (k *keeper) renewWorn(s *mux.Session, reason string) {
+	k.mu.Lock()
+	live := k.live == s
+	k.mu.Unlock()
+	if live {
+		k.c.Renew(reason)
+	}
 }
 
 func (k *keeper) renew(reason string) {

@@ -22,6 +22,8 @@
 //
 // What is where:
 //
+//	session.go       a session's life, from the handshake to the last byte; errors.go: its ends
+//	frame.go         the frames; in.go takes them to their streams
 //	socket_linux.go  the options of the carrier's socket
 //	wire.go          one system call a batch; buffers only while bytes are under way
 //	rawio_unix.go    waiting without a buffer, and system calls that cost little (now_linux.go)

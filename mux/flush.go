@@ -9,6 +9,11 @@ import (
 // Who writes: whoever finds nobody writing writes its batch itself, which saves
 // waking another goroutine. What comes meanwhile is the next batch, and the
 // flusher's.
+//
+// The turn is out.writing: whoever sets it is the one writer. A writer that finds
+// more gathered when it is done keeps it set and sets out.handed as well: the turn
+// is then the flusher's, which clears it when nothing is left. A frame that may not
+// wait for its own writing, such as the reader's, hands over at once.
 
 // errClosing is for writers of a session that this side is closing.
 var errClosing = fmt.Errorf("%w: %w", ErrSessionLost, ErrClosed)

@@ -37,16 +37,21 @@ func (st *Stream) letGo() {
 	st.s.held--
 }
 
-// sendReset tells the peer, unless that is over for it, and forgets the stream:
-// frames that are still on their way are discarded.
+// sendReset tells the peer, unless that is over for it or it has not heard of the
+// stream, and forgets the stream: frames that are still on their way are discarded.
 func (st *Stream) sendReset() (sent bool) {
 	st.mu.Lock()
-	send := !st.sentRST && !(st.sentFIN && st.gotFIN) && st.abortErr == nil
+	unheardOf := st.first&flagSYN != 0
+	send := !st.sentRST && !(st.sentFIN && st.gotFIN) && st.abortErr == nil && !unheardOf
 	st.sentRST = true
+	flags := flagRST | st.first
+	if send {
+		st.first = 0
+	}
 	st.mu.Unlock()
 	if send {
 		// It fails when the session has ended, and every stream with it.
-		_ = st.s.out.control(st, makeHeader(typeWindowUpdate, flagRST|st.firstFlags(), st.id, 0))
+		_ = st.s.out.control(st, makeHeader(typeWindowUpdate, flags, st.id, 0))
 	}
 	st.s.forget(st)
 	return send

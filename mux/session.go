@@ -50,8 +50,8 @@ const (
 	defaultMaxStreams = 16384
 )
 
-// closeWithin bounds the last words of a session that is closed in order: what
-// is gathered is written, and TLS says goodbye.
+// closeWithin bounds the last words of a session that is closed in order, or how
+// long the peer may take nothing of them.
 const closeWithin = time.Second
 
 func (o Options) withDefaults() Options {
@@ -105,6 +105,7 @@ type Session struct {
 	retired    chan struct{} // nil until Retire; closed when no stream is left
 	cause      error         // why the session ended; nil while it lives
 	done       chan struct{} // closed when it ends
+	unheard    chan struct{} // closed when nothing is read any more
 	loops      sync.WaitGroup
 }
 
@@ -153,6 +154,7 @@ func secure(ctx context.Context, conn net.Conn, config *tls.Config, o Options, i
 		log:      o.Logger,
 		streams:  make(map[uint32]*Stream),
 		done:     make(chan struct{}),
+		unheard:  make(chan struct{}),
 		nextID:   2,
 
 		maxStreams: o.MaxStreams,
@@ -192,7 +194,10 @@ func (s *Session) carry(ctx context.Context, o Options) error {
 			s.writeFailed(err)
 		}
 	})
-	s.loops.Go(func() { s.fail(s.read()) })
+	s.loops.Go(func() {
+		defer close(s.unheard)
+		s.fail(s.read())
+	})
 	s.life.start()
 	return s.openControl(ctx)
 }
@@ -283,15 +288,58 @@ func (s *Session) dropUnowned() {
 }
 
 // Close ends the session and waits for its goroutines. What was written to
-// streams before is sent first, within a second. Streams that are still open
-// are lost at both ends. Safe to call more than once.
+// streams before is sent first, as far as the peer takes it within a second.
+// Streams that are still open are lost at both ends. Safe to call more than once.
 func (s *Session) Close() error {
-	late := time.AfterFunc(closeWithin, s.cut)
-	s.out.finishUp()
-	<-s.out.done
-	late.Stop()
-	s.end(ErrClosed)
+	ctx, cancel := context.WithTimeout(context.Background(), closeWithin)
+	defer cancel()
+	_ = s.Finish(ctx) // what did not go out in this time is given up
 	return nil
+}
+
+// Finish is Close for a session whose streams have ended and whose last bytes
+// matter: it goes on as long as the peer takes some every second, and ctx is not
+// done. It fails if the peer may not have had all.
+//
+// The connection is not closed before the peer has closed it. Bytes that it sends
+// after that, such as a window update, would be answered with a reset, and that
+// throws away what our kernel has not sent yet (RFC 9293 §3.6.1).
+func (s *Session) Finish(ctx context.Context) error {
+	s.out.finishUp()
+	err := s.whileTaken(ctx, s.out.done)
+	s.died(ErrClosed)
+	if err == nil {
+		s.wire.closeWrite()
+		err = s.whileTaken(ctx, s.unheard)
+	}
+	s.end(ErrClosed)
+	return err
+}
+
+// errNotTaken: the last bytes of a session may be lost.
+var errNotTaken = fmt.Errorf("mux: the peer took none of the session's last bytes for %v", closeWithin)
+
+// whileTaken waits for done as long as the peer takes something every closeWithin
+// and ctx is not done, and cuts the connection otherwise.
+func (s *Session) whileTaken(ctx context.Context, done <-chan struct{}) error {
+	look := time.NewTicker(closeWithin)
+	defer look.Stop()
+	for taken := s.wire.taken(); ; {
+		select {
+		case <-done:
+			return nil
+		case <-ctx.Done():
+			s.cut()
+			return ctx.Err()
+		case <-look.C:
+		}
+		now := s.wire.taken()
+		if now == taken {
+			s.cut()
+			return errNotTaken
+		}
+		taken = now
+	}
 }
 
 // goodbye tells the peer that the end is meant: close_notify (RFC 8446 §6.1).

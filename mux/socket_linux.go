@@ -50,3 +50,17 @@ func setUnsent(c *net.TCPConn, n int) error {
 	}
 	return opt
 }
+
+// acknowledged gives the bytes that the peer has acknowledged (tcpi_bytes_acked).
+func acknowledged(c *net.TCPConn) (n uint64) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return 0 // it is closed
+	}
+	_ = raw.Control(func(fd uintptr) {
+		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
+			n = info.Bytes_acked
+		}
+	})
+	return n
+}

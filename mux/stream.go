@@ -35,7 +35,7 @@ type Stream struct {
 	credit        int64  // bytes that we may send
 	sentFIN       bool
 	gotFIN        bool // every byte of the peer has been received, if not read
-	sentRST       bool // no frame of this stream may follow
+	sentRST       bool // the peer discards what follows
 	abortErr      error
 	onAbort       []func(error)
 	writeDeadline time.Time

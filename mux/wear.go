@@ -5,7 +5,9 @@ import "math"
 // A key of AES-GCM is good for 2^24.5 full records (RFC 8446 §5.5). crypto/tls
 // changes keys when its peer asks for it (§4.6.3) and never asks itself, so that a
 // session which has sent a good part of that many is to be replaced by a new one:
-// its owner hears of it by AfterWorn. Streams that run stay where they are.
+// its owner hears of it by AfterWorn. Streams that run stay where they are, and
+// nothing keeps one of them from using the keys beyond the limit: SECURITY.md says
+// so.
 
 // defaultWornAfter is a sixth of the limit, 64 GiB in full records: those who
 // stay on the session have the rest.

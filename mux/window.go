@@ -52,7 +52,7 @@ func (w *window) read(n, unread int, s *Session) (grant uint32) {
 	switch {
 	case unread >= w.size/2:
 		w.shrink(&s.memory)
-	case unread < w.size/4 && w.wantsMore(now, s) && s.memory.grow(w.size):
+	case unread < w.size/4 && w.wantsMore(now, s) && s.memory.grow(max(2*w.size-initialWindow, 0)-w.extra()):
 		w.owed += w.size
 		w.size *= 2
 	}
@@ -80,7 +80,8 @@ func (w *window) shrink(m *memory) {
 	m.shrink(before - w.extra())
 }
 
-// extra is by how much the window has grown.
+// extra is by how much the window has grown beyond its first size: that is what
+// the session's memory is charged with, and given back.
 func (w *window) extra() int { return max(w.size-initialWindow, 0) }
 
 // close gives back by how much the window had grown.

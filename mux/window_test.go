@@ -141,3 +141,34 @@ func TestMoreThanTheWindowEndsTheSession(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// What a window is charged for growing is what it gives back, also when it had
+// shrunk below its first size.
+func TestGrowthIsGivenBackWhole(t *testing.T) {
+	client, _ := sessionPair(t, Options{SessionMemory: 8 << 20})
+	m := &client.memory
+	before := m.grown.Load()
+	for range 50 {
+		w := newWindow()
+		m.used.Add(5 << 20) // memory is short, and the reader is behind
+		for range 8 {
+			w.left -= w.size / 2
+			w.read(w.size/2, w.size, client)
+		}
+		m.used.Add(-5 << 20)
+		if w.size >= initialWindow {
+			t.Fatalf("a window of %d bytes while memory is short", w.size)
+		}
+		for range 8 {
+			w.left -= w.size / 2
+			w.read(w.size/2, 0, client)
+		}
+		if w.size <= initialWindow {
+			t.Fatalf("a window of %d bytes for a reader that keeps up", w.size)
+		}
+		w.close(m)
+	}
+	if left := m.grown.Load() - before; left != 0 {
+		t.Errorf("%d bytes are charged for windows that are closed", left)
+	}
+}

@@ -111,6 +111,22 @@ func (w *wire) flushLocked() error {
 	return err
 }
 
+// closeWrite says that nothing more comes. Reading goes on.
+func (w *wire) closeWrite() {
+	if c, ok := w.Conn.(*net.TCPConn); ok {
+		_ = c.CloseWrite() // fails on a connection that is over, which the reader tells
+	}
+}
+
+// taken is the number of bytes that the peer's kernel has acknowledged, where that
+// is known.
+func (w *wire) taken() uint64 {
+	if c, ok := w.Conn.(*net.TCPConn); ok {
+		return acknowledged(c)
+	}
+	return 0
+}
+
 // blockingRead is for a connection whose readiness cannot be waited for, such
 // as net.Pipe.
 func blockingRead(c net.Conn) (*[wireBuffer]byte, int, error) {

@@ -31,9 +31,15 @@
 //	idle-half-closed   one end sent FIN and the other direction was silent too long
 //	aborted            [Relay.Abort] was called
 //
-// Where things are: relay.go has the life of a relay and teardown.go its ends,
-// source.go and raw_unix.go wait for bytes without holding a buffer, doze_unix.go
-// and watch_linux.go without holding a goroutine, buffer.go sizes the buffers,
-// tcp.go, tcp_linux.go and now_linux.go are the TCP end, and watch_linux.go also
-// notices a reset on a connection that nobody reads.
+// Where things are:
+//
+//	relay.go          the life of a relay
+//	teardown.go       its ends; reason.go: their names
+//	end.go            what an end is, and may be asked for
+//	source.go         waiting for bytes without a buffer; raw_unix.go for sockets
+//	doze_unix.go      waiting without a goroutine; watch_linux.go wakes
+//	newcomer.go       what only a connection that lasts is given
+//	buffer.go         buffers whose size follows the flow
+//	tcp.go            the TCP end; tcp_linux.go: its truth, now_linux.go: its system calls
+//	watch_linux.go    a reset on a connection that nobody reads
 package relay

@@ -125,6 +125,7 @@ func (s *rawSource) move(to End) (int64, error) {
 		}
 		// A slow destination looked like an idle source.
 		_ = s.from.conn.SetReadDeadline(time.Time{})
+		s.roused = false // they watch it no more
 	}
 }
 
