@@ -139,21 +139,24 @@ func (ss *session) done() {
 }
 
 // drain tells the client to open no more streams here. The session ends after
-// its last stream.
+// its last stream. It does not wait for a client that reads nothing.
 func (ss *session) drain() {
-	if ss.draining.Swap(true) {
+	if ss.draining.Swap(true) || !ss.grant.join(&ss.streams) {
 		return
 	}
-	<-ss.welcomed
-	if err := ss.mux.Control().Send(mux.Message{Kind: mux.KindDrain}); err != nil {
-		ss.log().Debug("drain could not be sent", zap.Error(err)) // the session has ended
-	}
-	// Streams that were on their way when the client was told are served.
-	refuse := time.AfterFunc(drainGrace, func() { ss.refusing.Store(true) })
-	context.AfterFunc(ss.ended, func() { refuse.Stop() })
-	if ss.live.Load() == 0 {
-		ss.endSoon()
-	}
+	go func() {
+		defer ss.streams.Done()
+		<-ss.welcomed
+		if err := ss.mux.Control().Send(mux.Message{Kind: mux.KindDrain}); err != nil {
+			ss.log().Debug("drain could not be sent", zap.Error(err)) // the session has ended
+		}
+		// Streams that were on their way when the client was told are served.
+		refuse := time.AfterFunc(drainGrace, func() { ss.refusing.Store(true) })
+		context.AfterFunc(ss.ended, func() { refuse.Stop() })
+		if ss.live.Load() == 0 {
+			ss.endSoon()
+		}
+	}()
 }
 
 // endSoon leaves the first word to the client: the side that closes a TCP

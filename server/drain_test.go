@@ -1,0 +1,106 @@
+package server
+
+import (
+	"context"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"ambassador/internal/link"
+	"ambassador/mux"
+)
+
+// deaf is a connection that nobody reads any more once it is told.
+type deaf struct {
+	net.Conn
+	told chan struct{}
+	over chan struct{} // closed with it
+	once sync.Once
+}
+
+func (d *deaf) Read(p []byte) (int, error) {
+	select {
+	case <-d.told:
+		<-d.over
+		return 0, net.ErrClosed
+	default:
+		return d.Conn.Read(p)
+	}
+}
+
+func (d *deaf) Close() error {
+	d.once.Do(func() { close(d.over) })
+	return d.Conn.Close()
+}
+
+// A client that reads nothing, with small messages waiting for it, keeps a drain
+// from telling it. Neither the others nor the drain's time wait for that.
+func TestShutdownDoesNotWaitForADeafClient(t *testing.T) {
+	t.Parallel()
+	var written atomic.Int64
+	l := listen(t)
+	var backends sync.WaitGroup
+	backends.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			backends.Go(func() {
+				defer c.Close()
+				chatter := time.NewTicker(time.Millisecond)
+				defer chatter.Stop()
+				for ; ; <-chatter.C {
+					n, err := c.Write(make([]byte, 1000))
+					written.Add(int64(n))
+					if err != nil {
+						return
+					}
+				}
+			})
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		backends.Wait()
+	})
+	s := serve(t, &Server{Links: []link.Link{linkTo("chat", 7, l.Addr())}})
+	dialled := s.dial(t)
+	if err := dialled.(*net.TCPConn).SetReadBuffer(64 << 10); err != nil {
+		t.Fatal(err)
+	}
+	conn := &deaf{Conn: dialled, told: make(chan struct{}), over: make(chan struct{})}
+	m, err := mux.Client(t.Context(), conn, testCA().config(t, "client/deaf"), mux.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if err := m.Control().Send(mux.Message{Kind: mux.KindHello}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Control().Receive(); err != nil {
+		t.Fatal(err)
+	}
+	for range 50 {
+		st := open(t, m, "chat", 7)
+		if _, err := io.ReadFull(st, make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(conn.told)
+	look := time.NewTicker(200 * time.Millisecond)
+	defer look.Stop()
+	for before := int64(-1); written.Load() != before; <-look.C { // until nothing more is taken
+		before = written.Load()
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	began := time.Now()
+	_ = s.Shutdown(ctx) // streams are cut, or not, as it comes
+	if d := time.Since(began); d > 4*time.Second {
+		t.Errorf("a drain of a second took %v", d)
+	}
+}
