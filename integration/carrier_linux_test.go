@@ -19,13 +19,19 @@ const deadBy = 30*time.Second + soon
 // works.
 const back = 2 * time.Second
 
-// inUse are streams in the states in which a loss may find them, each with both
-// its ends.
-type inUse map[string][2]*net.TCPConn
+// inUse are streams in the states in which a loss may find them, each with the
+// consumer's end and the service's.
+type inUse map[string][2]*streamEnd
+
+type streamEnd struct {
+	*net.TCPConn
+	finished bool       // it has read the other's end
+	written  chan error // how its writer ended; nil if nobody writes
+}
 
 // ends are all consumers' and services' connections, by what to call them.
-func (u inUse) ends() map[string]*net.TCPConn {
-	all := make(map[string]*net.TCPConn)
+func (u inUse) ends() map[string]*streamEnd {
+	all := make(map[string]*streamEnd)
 	for state, c := range u {
 		for i, name := range []string{"consumer", "service"} {
 			if c[i] != nil {
@@ -40,7 +46,7 @@ func (u inUse) ends() map[string]*net.TCPConn {
 func (u inUse) only(end int) inUse {
 	all := inUse{}
 	for state, c := range u {
-		one := [2]*net.TCPConn{}
+		one := [2]*streamEnd{}
 		one[end] = c[end]
 		all[state] = one
 	}
@@ -52,45 +58,45 @@ func (u inUse) only(end int) inUse {
 func (f *far) use() inUse {
 	f.t.Helper()
 	u := inUse{}
-	pair := func(state string) (consumer, service *net.TCPConn) {
-		consumer, service = f.dial()
-		exchange(f.t, consumer, service)
-		u[state] = [2]*net.TCPConn{consumer, service}
+	pair := func(state string) (consumer, service *streamEnd) {
+		c, s := f.dial()
+		exchange(f.t, c, s)
+		consumer, service = &streamEnd{TCPConn: c}, &streamEnd{TCPConn: s}
+		u[state] = [2]*streamEnd{consumer, service}
 		return consumer, service
 	}
-	pair("idle")
 	consumer, service := pair("finished by the consumer")
 	finish(f.t, consumer, service)
 	consumer, service = pair("finished by the service")
 	finish(f.t, service, consumer)
-	for range 2 {
-		<-time.After(100 * time.Millisecond) // internal/relay parks after 50 ms
-		exchange(f.t, u["idle"][0], u["idle"][1])
-	}
-	<-time.After(100 * time.Millisecond)
+	pair("idle")
+	<-time.After(150 * time.Millisecond) // internal/relay parks after 50 to 100 ms
 	_, service = pair("downloading")
-	stuff(service)
+	service.stuff()
 	consumer, _ = pair("uploading")
-	stuff(consumer)
+	consumer.stuff()
 	return u
 }
 
 // finish sends FIN and sees it arrive.
-func finish(t *testing.T, from, to *net.TCPConn) {
+func finish(t *testing.T, from, to *streamEnd) {
 	t.Helper()
 	if err := from.CloseWrite(); err != nil {
 		t.Fatal(err)
 	}
-	if rest, err := readAll(to, patience); err != nil || len(rest) > 0 {
+	if rest, err := readAll(to.TCPConn, patience); err != nil || len(rest) > 0 {
 		t.Fatalf("%d bytes, %v; want a clean end", len(rest), err)
 	}
+	to.finished = true
 }
 
 // stuff writes until the connection fails.
-func stuff(c *net.TCPConn) {
+func (e *streamEnd) stuff() {
+	e.written = make(chan error, 1)
 	go func() {
 		for {
-			if _, err := c.Write(make([]byte, 64<<10)); err != nil {
+			if _, err := e.Write(make([]byte, 64<<10)); err != nil {
+				e.written <- err
 				return
 			}
 		}
@@ -104,7 +110,7 @@ func (u inUse) areReset(t *testing.T, until time.Time) {
 	var all sync.WaitGroup
 	for name, c := range u.ends() {
 		all.Go(func() {
-			if err := lost(c, until); err != nil {
+			if err := c.lost(until); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
 		})
@@ -112,23 +118,30 @@ func (u inUse) areReset(t *testing.T, until time.Time) {
 	all.Wait()
 }
 
-// lost reads, or where everything was read writes, until a reset.
-func lost(c *net.TCPConn, until time.Time) error {
-	c.SetDeadline(until)
+// lost reads until a reset. An end that had read everything before shows it to a
+// writer; and where somebody writes already, a socket may tell the writer alone, and
+// the reader then sees what looks like an end.
+func (e *streamEnd) lost(until time.Time) error {
+	e.SetReadDeadline(until)
 	buf := make([]byte, 64<<10)
 	for {
-		_, err := c.Read(buf)
-		if err == nil {
+		_, err := e.Read(buf)
+		switch {
+		case err == nil:
 			continue
-		}
-		for err == io.EOF { // it came before, see use
-			if _, err = c.Write([]byte("x")); err == nil {
+		case err == io.EOF && e.finished:
+			if _, err = e.Write([]byte("x")); err == nil && time.Now().Before(until) {
 				<-time.After(10 * time.Millisecond)
-				_, err = c.Read(buf)
+				continue
+			}
+		case err == io.EOF && e.written != nil:
+			select {
+			case err = <-e.written:
+			case <-time.After(time.Until(until)):
 			}
 		}
 		if !isReset(err) {
-			return fmt.Errorf("%w; want a reset until %v", err, until.Format(time.TimeOnly))
+			return fmt.Errorf("%w; want a reset until %v", cmpError(err, errOtherBytes), until.Format(time.TimeOnly))
 		}
 		return nil
 	}

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"io"
 	"net"
 	"syscall"
 	"testing"
@@ -156,4 +157,50 @@ func TestClientMovesToTheNextProviderWhileTheOldOneDrains(t *testing.T) {
 		t.Fatalf("exit %d, want 0", code)
 	}
 	exchange(t, newConsumer, newService)
+}
+
+// TestDrainUnderLoad: with the time over, every transfer that is left is reset, none
+// looks finished, and the exit code says so.
+func TestDrainUnderLoad(t *testing.T) {
+	for name, start := range drained {
+		t.Run(name, func(t *testing.T) {
+			b := newBackend(t)
+			p, entry := start(t, b, "--drain-timeout", "1s")
+			const transfers = 30
+			ended := make(chan error, transfers)
+			for range transfers {
+				consumer, service := b.dial(t, entry)
+				go func() {
+					for {
+						if _, err := service.Write(make([]byte, 64<<10)); err != nil {
+							return
+						}
+					}
+				}()
+				go func() {
+					_, err := io.Copy(io.Discard, consumer)
+					ended <- err
+				}()
+			}
+			began := time.Now()
+			p.signal(syscall.SIGTERM)
+			p.waitLog("draining: no new connections, waiting for the running ones")
+			if err := visit(entry, []byte("late")); err == nil {
+				t.Error("a consumer was served while draining")
+			}
+			for range transfers {
+				if err := <-ended; !isReset(err) {
+					t.Errorf("%v; want a reset, never a clean end", err)
+				}
+			}
+			if code := p.exit(); code != 3 {
+				t.Errorf("exit %d, want 3", code)
+			}
+			// A process under the race detector stays a second longer (atexit_sleep_ms,
+			// go.dev/doc/articles/race_detector).
+			if took := time.Since(began); took < time.Second || took > 4*time.Second {
+				t.Errorf("ended after %v, want 1 s", took)
+			}
+		})
+	}
 }

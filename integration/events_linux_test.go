@@ -3,6 +3,7 @@ package integration
 import (
 	"net"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -23,4 +24,19 @@ func awaitSent(t *testing.T, c *net.TCPConn) {
 		}
 		return unsent == 0
 	})
+}
+
+// awaitPeer is awaitSent for a goroutine that is not the test's own.
+func awaitPeer(c *net.TCPConn) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return
+	}
+	for end := time.Now().Add(patience); time.Now().Before(end); <-time.After(time.Millisecond) {
+		unsent := -1
+		raw.Control(func(fd uintptr) { unsent, err = unix.IoctlGetInt(int(fd), unix.TIOCOUTQ) })
+		if err != nil || unsent == 0 {
+			return
+		}
+	}
 }

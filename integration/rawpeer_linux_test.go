@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -245,4 +246,77 @@ func lineOf(p *process, msg, text string) string {
 		}
 	}
 	return ""
+}
+
+// TestProviderThatSpeaksRawFrames: a client outlives whatever its provider sends, comes
+// back at its own pace, and serves again when the provider is a good one.
+func TestProviderThatSpeaksRawFrames(t *testing.T) {
+	echo := newEcho(t)
+	dir := t.TempDir()
+	issue(t, dir+"/provider", dir+"/client")
+	startProvider(t, dir+"/provider", "--link", "backend="+echo).signal(syscall.SIGKILL) // makes its certificate
+	l, err := net.Listen("tcp", "127.0.0.1:"+freePort(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := net.SplitHostPort(echo)
+	welcome := fmt.Sprintf(`{"kind":"welcome","links":[{"name":"backend","ports":[%s]}]}`+"\n", text)
+	evil := [][]byte{
+		rawFrame(rawWindow, rawSYN, 2, 0), rawFrame(9, 0, 0, 0), rawFrame(rawData, 0, 1, 1<<31), rawBytes(0, 1, "nonsense\n"),
+		rawFrame(rawGoAway, 0, 0, 0), rawFrame(rawWindow, rawRST, 1, 0), rawFrame(rawWindow, rawFIN, 1, 0), rawBytes(rawFIN, 1, "x"),
+	}
+	config := rawConfig(t, dir+"/provider")
+	served := make(chan error, 1)
+	go func() {
+		for _, frame := range evil {
+			c, err := l.Accept()
+			if err != nil {
+				served <- err
+				return
+			}
+			peer := tls.Server(c, config)
+			peer.SetDeadline(time.Now().Add(patience))
+			buf := make([]byte, 4096)
+			said := ""
+			for !strings.Contains(said, "hello") && err == nil {
+				var n int
+				n, err = peer.Read(buf)
+				said += string(buf[:n])
+			}
+			if err == nil {
+				_, err = peer.Write(append(rawBytes(rawACK, 1, welcome), frame...))
+			}
+			if err != nil {
+				served <- err
+				return
+			}
+			io.Copy(io.Discard, peer) // until the client ends the session
+			c.Close()
+		}
+		served <- nil
+	}()
+	entry := "127.0.0.1:" + freePort(t)
+	began := time.Now()
+	c := run(t, nil, "connect", l.Addr().String(), "--state-dir", dir+"/client", "--expose", entry+"=backend:"+text)
+	select {
+	case err := <-served:
+		if err != nil {
+			t.Fatal(err)
+		}
+	case <-time.After(2 * patience):
+		t.Fatalf("the client did not come %d times:\n%s", len(evil), c.log())
+	}
+	t.Logf("%d bad sessions in %v", len(evil), time.Since(began))
+	l.Close()
+	startAt(t, l.Addr().String(), dir+"/provider", "backend="+echo)
+	eventually(t, patience, func() error { return visit(entry, random(2000)) })
+	if n := c.loud(); n > 6*len(evil) {
+		t.Errorf("%d lines above debug for %d bad sessions", n, len(evil))
+	}
+}
+
+// startAt starts a provider at an address.
+func startAt(t *testing.T, address, state, link string) {
+	t.Helper()
+	run(t, nil, "serve", "--listen", address, "--state-dir", state, "--link", link).waitLog("serving")
 }

@@ -2,6 +2,7 @@ package mux
 
 import (
 	"bytes"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"io"
@@ -77,4 +78,57 @@ func normal(m Message) Message {
 		m.Links = nil
 	}
 	return m
+}
+
+// FuzzFrames: whatever an authenticated peer sends, the session ends with an error
+// that is ErrSessionLost, or lives; nothing waits for ever and nothing is left.
+func FuzzFrames(f *testing.F) {
+	frame := func(t frameType, flags uint16, id, length uint32, body string) string {
+		h := makeHeader(t, flags, id, length)
+		return string(h[:]) + body
+	}
+	f.Add([]byte(frame(typeWindowUpdate, flagSYN, 1, 0, "") + frame(typeData, 0, 1, 5, "hello")))
+	f.Add([]byte(frame(typeData, flagSYN, 3, 4, "data") + frame(typeWindowUpdate, flagFIN, 3, 0, "") + frame(typeWindowUpdate, flagRST, 3, 0, "")))
+	f.Add([]byte(frame(typePing, flagSYN, 0, 7, "") + frame(typePing, flagACK, 0, 7, "")))
+	f.Add([]byte(frame(typeWindowUpdate, flagSYN, 5, 0, "") + frame(typeData, 0, 5, 1<<31, "")))
+	f.Add([]byte(frame(typeGoAway, 0, 0, 0, "")))
+	f.Fuzz(func(t *testing.T, sent []byte) {
+		a, b := tcpPair(t)
+		config := testTLS().Clone()
+		config.NextProtos = []string{Protocol}
+		peer := tls.Client(b, config)
+		written := make(chan struct{})
+		go func() {
+			defer close(written)
+			first := makeHeader(typeWindowUpdate, flagSYN, 1, 0) // the control stream
+			if _, err := peer.Write(append(first[:], sent...)); err == nil {
+				_ = peer.CloseWrite()
+			}
+			_, _ = io.Copy(io.Discard, peer) // until the session closes
+			_ = b.Close()
+		}()
+		s, err := Server(t.Context(), a, testTLS(), Options{MaxStreams: 100, SessionMemory: 1 << 20})
+		if err != nil {
+			b.Close()
+			<-written
+			return // the control stream was not accepted before the end
+		}
+		s.Handle(func(st *Stream) {
+			go func() {
+				_, _ = io.Copy(io.Discard, st)
+				st.Reset("read")
+			}()
+		})
+		within(t, patience, "the session ends with its connection", func() { <-s.Done() })
+		if err := s.Err(); !errors.Is(err, ErrSessionLost) {
+			t.Errorf("%v, want ErrSessionLost", err)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		<-written
+		if n := s.memory.used.Load(); n < 0 {
+			t.Errorf("%d bytes are held", n)
+		}
+	})
 }

@@ -47,6 +47,9 @@ type TCPEnd struct {
 // TCP makes an end of c and owns it from then on. It sets a keepalive of its own;
 // a listener or dialer that sets one too does so in vain.
 func TCP(c *net.TCPConn) *TCPEnd {
+	// A process that is killed, or panics, has its sockets closed by the kernel: with
+	// a FIN, as if all had been said. With this it is an RST (SO_LINGER, socket(7)).
+	_ = c.SetLinger(0) // fails on a closed connection, which the first read tells
 	raw, err := c.SyscallConn()
 	if err != nil {
 		raw = closedConn{err} // which the first read tells better
@@ -85,7 +88,7 @@ func (e *TCPEnd) CloseWrite() error {
 // with any TCP socket, closing with bytes unread shows the peer a reset.
 func (e *TCPEnd) Close() error { return e.close(false) }
 
-// Reset sends RST at once and discards what is in the send queue.
+// Reset sends RST at once and discards what is in the send queue, see TCP.
 func (e *TCPEnd) Reset(reason string) { _ = e.close(true) }
 
 func (e *TCPEnd) close(abort bool) error {
@@ -99,8 +102,8 @@ func (e *TCPEnd) close(abort bool) error {
 	parked := e.parked
 	e.parked = nil
 	e.mu.Unlock()
-	if abort {
-		_ = e.conn.SetLinger(0) // fails only on a socket that is closed
+	if !abort {
+		_ = e.conn.SetLinger(-1) // fails only on a socket that is closed
 	}
 	err := e.conn.Close()
 	if parked != nil {
