@@ -139,8 +139,8 @@ func startWearing(t *testing.T, atClient, atProvider int64) (addr string, sessio
 	return c.Addrs()[0].String(), &listener.n
 }
 
-// echoed sends bytes to an echo and compares what comes back, up to the FIN.
-func echoed(addr string, message []byte) error {
+// echoedWhole sends bytes to an echo and compares what comes back, up to the FIN.
+func echoedWhole(addr string, message []byte) error {
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
 		return err
@@ -174,12 +174,12 @@ func TestWornSessionIsReplacedUnderLoad(t *testing.T) {
 			long := make([]byte, 48<<20)
 			rand.Read(long)
 			lasting := make(chan error, 1)
-			go func() { lasting <- echoed(addr, long) }()
+			go func() { lasting <- echoedWhole(addr, long) }()
 			for i := 0; sessions.Load() < 5; i++ {
 				if i > 5000 {
 					t.Fatalf("%d sessions after %d connections", sessions.Load(), i)
 				}
-				if err := echoed(addr, long[:256<<10]); err != nil {
+				if err := echoedWhole(addr, long[:256<<10]); err != nil {
 					t.Fatal("a connection that comes and goes:", err)
 				}
 			}
