@@ -26,6 +26,9 @@ const (
 	defaultHandshakeTimeout = 10 * time.Second
 	defaultMaxHandshakes    = 256
 	defaultMaxHold          = 10 * time.Minute
+	// defaultJudgeWithin leaves Reauthorize, which is called each second, time for
+	// three attempts, and a revoked client less than 5 s.
+	defaultJudgeWithin = 3 * time.Second
 )
 
 // Peer is who a client is, and what it may use.
@@ -91,6 +94,8 @@ type Server struct {
 	seen       repeats
 	own        atomic.Pointer[func(netip.AddrPort) bool] // is it one of listeners?
 
+	judgeWithin time.Duration // how long Reauthorize bears with an answer that fails
+
 	mu        sync.Mutex
 	listeners map[net.Listener]struct{}
 	sessions  map[*session]struct{}
@@ -125,6 +130,9 @@ func (s *Server) init() {
 		}
 		if s.MaxHold == 0 {
 			s.MaxHold = defaultMaxHold
+		}
+		if s.judgeWithin == 0 {
+			s.judgeWithin = defaultJudgeWithin
 		}
 		if s.Carrier.Memory == nil {
 			s.Carrier.Memory = new(mux.Memory)

@@ -21,6 +21,8 @@ const (
 	// hour: what renews itself has tried for a week then.
 	tellExpiry      = 4
 	tellExpiryEvery = time.Hour
+	// tellGrantsEvery is how often it is told that grants cannot be read.
+	tellGrantsEvery = time.Minute
 )
 
 // upkeep is what goes on beside a service: files that change are taken over, and
@@ -241,6 +243,7 @@ type grantsUpkeep struct {
 	mu     sync.Mutex
 	failed bool
 	told   string
+	toldAt time.Time
 }
 
 func (u *grantsUpkeep) look() {
@@ -266,8 +269,8 @@ func (u *grantsUpkeep) applyLocked() {
 		u.told = ""
 		return
 	}
-	if why := err.Error(); why != u.told {
-		u.told = why
-		u.log.Error("grants could not be read for all sessions, will try again", zap.Error(err))
+	if why := err.Error(); why != u.told || time.Since(u.toldAt) >= tellGrantsEvery {
+		u.told, u.toldAt = why, time.Now()
+		u.log.Error("grants could not be read for all sessions, will try again; a session that cannot be judged for 3s ends", zap.Error(err))
 	}
 }
