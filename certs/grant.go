@@ -123,6 +123,7 @@ func (ca *CA) changeGrant(name string, change func([]string) ([]string, error)) 
 			return err
 		}
 		r.Links = links
+		r.Changes++
 		return ca.writeRecord(r)
 	})
 	return links, err

@@ -30,8 +30,9 @@ const (
 
 // InviteOptions are what an invitation grants.
 type InviteOptions struct {
-	// Links are the client's grant. If empty, a new client may use every link,
-	// and a known one keeps its grant.
+	// Links are the client's grant from the first use on, unless the grant is
+	// changed by hand before that. If empty, a new client may use every link, and a
+	// known one keeps its grant.
 	Links []string
 	// Life is how long the invitation is open. If zero, 15 min; at most 7 days.
 	Life time.Duration
@@ -68,6 +69,10 @@ type invitationFile struct {
 	// slower hash is needed.
 	SecretHash  []byte       `json:"secret_hash"`
 	Redemptions []redemption `json:"redemptions"`
+	// Changes is that of the client's record when it was invited.
+	Changes uint64 `json:"changes,omitempty"`
+	// Granted: the first use is over, and the links count no more.
+	Granted bool `json:"granted,omitempty"`
 }
 
 // redemption is one use. It stands here before its certificate is made.
@@ -146,11 +151,16 @@ func (ca *CA) Invite(name string, o InviteOptions) (token Token, _ Invitation, e
 		for open[token.ID] != nil {
 			token = newToken(ca.roots[0])
 		}
+		id := Identity{ca.trustDomain, RoleClient, name}
+		r, _, err := ca.record(id)
+		if err != nil {
+			return err
+		}
 		now := ca.now().UTC().Truncate(time.Second)
 		sum := sha256.Sum256(token.secret[:])
 		f = invitationFile{
-			Identity: Identity{ca.trustDomain, RoleClient, name}.String(),
-			Links:    append([]string{}, sorted(o.Links)...), Created: now, Expires: now.Add(o.Life), Uses: o.Uses, SecretHash: sum[:],
+			Identity: id.String(), Links: append([]string{}, sorted(o.Links)...), Changes: r.Changes,
+			Created: now, Expires: now.Add(o.Life), Uses: o.Uses, SecretHash: sum[:],
 		}
 		return writeJSON(ca.invitationFile(token.ID), &f)
 	})

@@ -11,6 +11,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/hex"
+	"errors"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -124,6 +125,73 @@ func TestInvitationForSeveralHosts(t *testing.T) {
 	if all, err := ca.Invitations(); err != nil || len(all) != 1 || all[0].Used != 3 || len(serials) != 3 {
 		t.Errorf("%+v, %v, %d certificates", all, err, len(serials))
 	}
+}
+
+// An invitation says what its client may use when the first host comes. What is
+// granted and withdrawn by hand meanwhile is not undone by a host that comes later.
+func TestInvitationDoesNotUndoChangesByHand(t *testing.T) {
+	grant := func(t *testing.T, ca *CA, want ...string) {
+		t.Helper()
+		if links, ok, err := ca.Grant("spiffe://ambassador/client/web"); err != nil || !ok || !slices.Equal(links, want) {
+			t.Errorf("the client may use %v (%v, %v), want %v", links, ok, err, want)
+		}
+	}
+	come := func(t *testing.T, ca *CA, token Token, key *x509.CertificateRequest, want ...string) {
+		t.Helper()
+		_, r, err := ca.redeem(token.ID, token.secret[:], key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(r.Links, want) {
+			t.Errorf("a host is told %v, want %v", r.Links, want)
+		}
+		grant(t, ca, want...)
+	}
+	change := func(t *testing.T, ca *CA) {
+		t.Helper()
+		_, errWithdrawn := ca.WithdrawLinks("web", []string{"mq"})
+		_, errAdded := ca.AddLinks("web", []string{"db"})
+		if err := errors.Join(errWithdrawn, errAdded); err != nil {
+			t.Fatal(err)
+		}
+	}
+	options := InviteOptions{Links: []string{"redis", "mq"}, Uses: 3}
+	t.Run("after the first host", func(t *testing.T) {
+		ca := newCA(t, InitOptions{})
+		token, first := invited(t, ca, "web", options), csrOf(t, testKey(t))
+		come(t, ca, token, first, "mq", "redis")
+		change(t, ca)
+		come(t, ca, token, csrOf(t, testKey(t)), "db", "redis")
+		come(t, ca, token, first, "db", "redis") // whose answer was lost
+	})
+	t.Run("before the first host", func(t *testing.T) {
+		ca := newCA(t, InitOptions{})
+		clientOf(t, ca, "web", "mq", "redis")
+		token := invited(t, ca, "web", options)
+		change(t, ca)
+		come(t, ca, token, csrOf(t, testKey(t)), "db", "redis")
+		come(t, ca, token, csrOf(t, testKey(t)), "db", "redis")
+	})
+	t.Run("issued by hand", func(t *testing.T) {
+		ca := newCA(t, InitOptions{})
+		token := invited(t, ca, "web", options)
+		clientOf(t, ca, "web", "db")
+		come(t, ca, token, csrOf(t, testKey(t)), "db")
+	})
+	t.Run("another invitation", func(t *testing.T) {
+		ca := newCA(t, InitOptions{})
+		token, other := invited(t, ca, "web", options), invited(t, ca, "web", InviteOptions{Links: []string{"db"}})
+		come(t, ca, token, csrOf(t, testKey(t)), "mq", "redis")
+		come(t, ca, other, csrOf(t, testKey(t)), "db")
+		come(t, ca, token, csrOf(t, testKey(t)), "db")
+	})
+	// And one that is made after the change says what the client may use.
+	t.Run("invited after the change", func(t *testing.T) {
+		ca := newCA(t, InitOptions{})
+		clientOf(t, ca, "web", "mq")
+		change(t, ca)
+		come(t, ca, invited(t, ca, "web", options), csrOf(t, testKey(t)), "mq", "redis")
+	})
 }
 
 func TestInvitationsAreListedAndTakenBack(t *testing.T) {

@@ -40,7 +40,12 @@ func (ca *CA) Issue(name string, links []string) (issued *Issued, err error) {
 		if err != nil {
 			return err
 		}
-		r, err := ca.remember(id, links, l.cert)
+		r, err := ca.remember(id, l.cert, func(r *ClientRecord, _ bool) {
+			if len(links) > 0 {
+				r.Links = sorted(links)
+				r.Changes++
+			}
+		})
 		issued = &Issued{Identity: id, Links: r.Links, NotAfter: l.cert.NotAfter, Serial: serialNumber(l.cert), leaf: l}
 		return err
 	})
