@@ -69,8 +69,9 @@ type invitationFile struct {
 	// slower hash is needed.
 	SecretHash  []byte       `json:"secret_hash"`
 	Redemptions []redemption `json:"redemptions"`
-	// Changes is that of the client's record when it was invited.
-	Changes uint64 `json:"changes,omitempty"`
+	// Changes and Revocations are those of the client's record when it was invited.
+	Changes     uint64 `json:"changes,omitempty"`
+	Revocations uint64 `json:"revocations,omitempty"`
 	// Granted: the first use is over, and the links count no more.
 	Granted bool `json:"granted,omitempty"`
 }
@@ -140,15 +141,17 @@ func (ca *CA) Invite(name string, o InviteOptions) (token Token, _ Invitation, e
 	}
 	var f invitationFile
 	err = ca.locked(func(ca *CA) error {
-		open, err := ca.openInvitations()
+		ids, err := ca.invitationIDs()
 		if err != nil {
 			return err
 		}
+		// Whatever is wrong with another's file, it is "invite list" that tells.
+		open, _ := ca.openInvitations()
 		if len(open) >= maxInvitations {
 			return fmt.Errorf(`%d invitations are open, which is the most: take some back with "ambassador invite revoke ID"`, len(open))
 		}
 		token = newToken(ca.roots[0])
-		for open[token.ID] != nil {
+		for slices.Contains(ids, token.ID) {
 			token = newToken(ca.roots[0])
 		}
 		id := Identity{ca.trustDomain, RoleClient, name}
@@ -159,7 +162,7 @@ func (ca *CA) Invite(name string, o InviteOptions) (token Token, _ Invitation, e
 		now := ca.now().UTC().Truncate(time.Second)
 		sum := sha256.Sum256(token.secret[:])
 		f = invitationFile{
-			Identity: id.String(), Links: append([]string{}, sorted(o.Links)...), Changes: r.Changes,
+			Identity: id.String(), Links: append([]string{}, sorted(o.Links)...), Changes: r.Changes, Revocations: r.Revocations,
 			Created: now, Expires: now.Add(o.Life), Uses: o.Uses, SecretHash: sum[:],
 		}
 		return writeJSON(ca.invitationFile(token.ID), &f)
@@ -226,7 +229,8 @@ func (ca *CA) invitationIDs() ([]string, error) {
 }
 
 // openInvitations are those that have not expired, by id. The others are
-// removed: the caller holds the lock.
+// removed: the caller holds the lock. With an error come those that could be
+// read.
 func (ca *CA) openInvitations() (map[string]*invitationFile, error) {
 	ids, err := ca.invitationIDs()
 	errs := []error{err}
@@ -297,21 +301,21 @@ func (ca *CA) removeInvitation(id string) error {
 	return syncDir(filepath.Dir(path))
 }
 
-// cancelInvitations takes all invitations of a client back, and says how many
-// there were. The caller holds the lock.
+// cancelInvitations takes all invitations of a client back that it can, and says
+// how many there were. The error is about those that it cannot read, which may
+// be anybody's, or cannot remove. The caller holds the lock.
 func (ca *CA) cancelInvitations(name string) (n int, err error) {
 	open, err := ca.openInvitations()
-	if err != nil {
-		return 0, err
-	}
+	errs := []error{err}
 	for id, f := range open {
 		if f.public(id).Name() != name {
 			continue
 		}
 		if err := ca.removeInvitation(id); err != nil {
-			return n, err
+			errs = append(errs, err)
+			continue
 		}
 		n++
 	}
-	return n, nil
+	return n, errors.Join(errs...)
 }

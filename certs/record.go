@@ -42,6 +42,8 @@ type ClientRecord struct {
 	// RevokedAt is when it was last revoked: certificates that were issued until
 	// then count no more. It is zero for one that never was.
 	RevokedAt time.Time `json:"revoked_at,omitzero"`
+	// Revocations counts them. An invitation from before one is good no more.
+	Revocations uint64 `json:"revocations,omitempty"`
 }
 
 // IssuedCertificate is what a CA keeps of a certificate.

@@ -32,6 +32,9 @@ func (ca *CA) redeem(id string, secret []byte, request *x509.CertificateRequest)
 		if !f.Expires.After(ca.now()) {
 			return fmt.Errorf("%w: %s for %s has expired on %s", ErrInvitation, id, f.Identity, date(f.Expires))
 		}
+		if err := ca.stillInvited(id, f); err != nil {
+			return err
+		}
 		cert, err := ca.use(id, f, request)
 		if err != nil {
 			return err
@@ -41,6 +44,20 @@ func (ca *CA) redeem(id string, secret []byte, request *x509.CertificateRequest)
 		return err
 	})
 	return l, r, err
+}
+
+// stillInvited refuses an invitation from before its client was revoked: its file
+// may have been left, or have come back.
+func (ca *CA) stillInvited(id string, f *invitationFile) error {
+	client, err := ParseIdentity(f.Identity)
+	if err != nil {
+		return err
+	}
+	r, ok, err := ca.record(client)
+	if err == nil && ok && r.Revocations != f.Revocations {
+		err = fmt.Errorf("%w: %s is from before %s was revoked", ErrInvitation, id, f.Identity)
+	}
+	return err
 }
 
 // use writes the use of an invitation down, and its certificate.
