@@ -68,8 +68,9 @@ type Server struct {
 	// session. If zero, 10 s.
 	HandshakeTimeout time.Duration
 	// MaxHandshakes is the number of connections that may be unauthenticated at
-	// a time. One more ends the oldest of them, so that silent connections
-	// cannot keep clients out. If zero, 256.
+	// a time. One more ends the oldest of the address, of IPv6 the /64, that has
+	// most of them, so that silent connections cannot keep clients of other
+	// networks out. If zero, 256.
 	MaxHandshakes int
 	// MaxStreams is the number of streams of all clients together that may be open.
 	// One more is refused, and the client told why. If zero, 65536.
@@ -268,7 +269,7 @@ func (s *Server) serveConn(c net.Conn, ended func()) {
 func (s *Server) handshake(c net.Conn, log *zap.Logger) (*session, error) {
 	ctx, cancel := context.WithTimeout(s.ctx, s.HandshakeTimeout)
 	defer cancel()
-	defer s.handshakes.enter(cancel)()
+	defer s.handshakes.enter(c.RemoteAddr(), cancel)()
 	options := s.Carrier
 	options.Logger = log
 	options.Services = s.Services
