@@ -278,6 +278,13 @@ func (ca *CA) invites() bool {
 	})
 }
 
+// invited says whether a secret is that of an invitation that is there. It takes
+// no lock, and decides nothing but who waits for whom.
+func (ca *CA) invited(id string, secret []byte) bool {
+	f, err := ca.readInvitation(id)
+	return err == nil && f != nil && f.matches(secret)
+}
+
 // RevokeInvitation takes an invitation back. What was issued by it stays. The
 // error is ErrName, ErrInvitation if there is none of that id, or that of a file.
 func (ca *CA) RevokeInvitation(id string) error {
