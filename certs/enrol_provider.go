@@ -32,7 +32,7 @@ type Enroller struct {
 
 	pace    pacer      // of strangers
 	known   pacer      // of those who have shown a secret or a certificate
-	signing sync.Mutex // one at a time waits for the CA's lock, a thread of the system's each
+	signing sync.Mutex // one at a time waits for the CA's lock
 }
 
 // TLSConfig is for handshakes that agree on [EnrolProtocol], and no others:
@@ -124,9 +124,9 @@ func (e *Enroller) answer(ctx context.Context, from string, holder []*x509.Certi
 	var r ClientRecord
 	switch {
 	case request.Invitation != "":
-		l, r, err = e.CA.redeem(request.Invitation, request.Secret, csr)
+		l, r, err = e.CA.With(ctx).redeem(request.Invitation, request.Secret, csr)
 	case len(holder) > 0:
-		l, r, err = e.CA.renewFor(holder[0], csr)
+		l, r, err = e.CA.With(ctx).renewFor(holder[0], csr)
 	default:
 		err = fmt.Errorf("%w: neither an invitation nor a certificate", ErrRequest)
 	}

@@ -1,6 +1,7 @@
 package certs
 
 import (
+	"context"
 	"crypto"
 	"crypto/x509"
 	"errors"
@@ -20,6 +21,7 @@ type Issued struct {
 	Serial   string // hex
 
 	leaf *leaf
+	ctx  context.Context // the CA's
 }
 
 // Issue makes a certificate for a client and records it and the grant. Without
@@ -46,7 +48,7 @@ func (ca *CA) Issue(name string, links []string) (issued *Issued, err error) {
 				r.Changes++
 			}
 		})
-		issued = &Issued{Identity: id, Links: r.Links, NotAfter: l.cert.NotAfter, Serial: serialNumber(l.cert), leaf: l}
+		issued = &Issued{Identity: id, Links: r.Links, NotAfter: l.cert.NotAfter, Serial: serialNumber(l.cert), leaf: l, ctx: ca.ctx}
 		return err
 	})
 	if err != nil {
@@ -109,7 +111,11 @@ func (i *Issued) WriteTo(dir string) error {
 	if err := makeDir(dir); err != nil {
 		return err
 	}
-	defer lockDir(dir)()
+	unlock, err := lockDir(background(i.ctx), dir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	if err := sweep(dir); err != nil {
 		return err
 	}

@@ -156,7 +156,7 @@ func clientCredentials(cmd *cobra.Command, f connectFlags, environ []string, pro
 			return nil, err
 		}
 		j := &joiner{token: token, provider: provider, dir: files.Dir, log: log}
-		if err := j.join(); err != nil {
+		if err := j.join(tellingWaits(log)(cmd.Context())); err != nil {
 			return nil, err
 		}
 	}
@@ -182,5 +182,5 @@ func clientUpkeep(c *client.Client, credentials *certs.Credentials, f connectFla
 	if credentials.Renewable() {
 		parts = append(parts, clientRenewal(credentials, c.Provider, changed, func() { c.Renew("certificate renewed") }, log))
 	}
-	return certificates.now, begin(parts...)
+	return certificates.now, begin(tellingWaits(log)(context.Background()), parts...)
 }

@@ -86,7 +86,7 @@ func invite(cmd *cobra.Command, env environment, f inviteFlags, name string) err
 	if err != nil {
 		return err
 	}
-	ca, err := ensureCA(d, *f.passphrase, func(msg string) {
+	ca, err := ensureCA(cmd.Context(), d, *f.passphrase, func(msg string) {
 		fmt.Fprintf(env.stderr, "ambassador: %s in %s: the token is good with a \"serve\" that has the same --state-dir\n", msg, d)
 	})
 	if err != nil {
@@ -208,7 +208,7 @@ func newInviteList(env environment) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		ca, err := openCA(*dir, env.environ)
+		ca, err := openCA(cmd.Context(), *dir, env.environ)
 		if err != nil {
 			return err
 		}
@@ -248,7 +248,7 @@ that has used it stays: "ambassador revoke NAME" ends that.`,
 	}
 	dir := addStateDir(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		ca, err := openCA(*dir, env.environ)
+		ca, err := openCA(cmd.Context(), *dir, env.environ)
 		if err != nil {
 			return err
 		}

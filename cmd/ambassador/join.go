@@ -65,10 +65,11 @@ type joiner struct {
 var errEnded = errors.New("ended before the client had joined")
 
 // join asks until it has an answer: either side may start first. A signal ends
-// it, with errEnded.
-func (j *joiner) join() error {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+// it, with errEnded, and a second one the process.
+func (j *joiner) join(ctx context.Context) error {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	defer context.AfterFunc(ctx, stop)()
 	pauses := backoff.ExponentialBackOff{InitialInterval: firstJoinPause, MaxInterval: longestJoinPause, Multiplier: 2, RandomizationFactor: 1}
 	pauses.Reset()
 	told := ""

@@ -31,7 +31,7 @@ type provider struct {
 
 // newProvider takes the given files, else those of the private CA, which it
 // makes when it is missing.
-func newProvider(f serveFlags, environ []string, log *zap.Logger) (*provider, error) {
+func newProvider(ctx context.Context, f serveFlags, environ []string, log *zap.Logger) (*provider, error) {
 	if f.files.given() {
 		return foreignProvider(f, environ)
 	}
@@ -42,7 +42,7 @@ func newProvider(f serveFlags, environ []string, log *zap.Logger) (*provider, er
 	if err != nil {
 		return nil, err
 	}
-	ca, err := ensureCA(dir, *f.passphrase, func(msg string) { log.Info(msg, zap.String("state_dir", dir)) })
+	ca, err := ensureCA(ctx, dir, *f.passphrase, func(msg string) { log.Info(msg, zap.String("state_dir", dir)) })
 	if err != nil {
 		return nil, err
 	}
@@ -89,10 +89,11 @@ func enrolment(ca *certs.CA, c *certs.Credentials, log *zap.Logger) map[string]s
 			zap.String("invitation", given.Invitation), zap.String("serial", given.Serial), zap.Time("not_after", given.NotAfter))
 	}}
 	refused := &refusals{log: log}
+	waiting := tellingWaits(log)
 	return map[string]server.Service{certs.EnrolProtocol: {
 		TLSConfig: e.TLSConfig(),
 		Serve: func(ctx context.Context, conn *tls.Conn) error {
-			err := e.Serve(ctx, conn)
+			err := e.Serve(waiting(ctx), conn)
 			if err != nil && ctx.Err() == nil {
 				refused.tell(conn.RemoteAddr(), err, time.Now())
 			}
@@ -161,7 +162,7 @@ func (p *provider) upkeep(s *server.Server, log *zap.Logger) *upkeep {
 	certificates := newReloader(p.credentials, p.blame, changed.ring, log)
 	p.reload = certificates.now
 	if p.ca == nil {
-		return begin(every(lookEvery, nil, certificates.look))
+		return begin(context.Background(), every(lookEvery, nil, certificates.look))
 	}
 	grants := &grantsUpkeep{watch: certs.NewWatch(p.ca.GrantsPath()), reauthorize: s.Reauthorize, log: log}
 	ca := &caUpkeep{ca: p.ca, credentials: p.credentials, reload: certificates, passphrase: p.passphrase, log: log}
@@ -169,5 +170,7 @@ func (p *provider) upkeep(s *server.Server, log *zap.Logger) *upkeep {
 		certificates.now()
 		grants.apply()
 	}
-	return begin(every(lookEvery, nil, certificates.look), every(lookEvery, nil, grants.look), every(maintainEvery, changed, ca.maintain))
+	return begin(tellingWaits(log)(context.Background()), every(lookEvery, nil, certificates.look), every(lookEvery, nil, grants.look), func(ctx context.Context) {
+		every(maintainEvery, changed, func() { ca.maintain(ctx) })(ctx)
+	})
 }

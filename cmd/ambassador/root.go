@@ -1,13 +1,19 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"strconv"
 	"strings"
+	"sync"
+	"time"
+
+	"ambassador/certs"
 
 	"github.com/spf13/cobra"
+	"go.uber.org/zap"
 )
 
 // environment is all that a run takes from the outside.
@@ -24,11 +30,32 @@ func execute(env environment) int {
 	root.SetArgs(withForward(root, env.args))
 	root.SetOut(env.stdout)
 	root.SetErr(env.stderr)
-	err := root.Execute()
+	err := root.ExecuteContext(certs.OnWait(context.Background(), func(path string) {
+		fmt.Fprintf(env.stderr, "ambassador: %s %s\n", waitingFor, path)
+	}))
 	if err != nil {
 		fmt.Fprintf(env.stderr, "ambassador: %v\n", err)
 	}
 	return exitCode(err)
+}
+
+// waitingFor is what a command says that waits for a lock, before its path.
+const waitingFor = "waiting for another process that holds"
+
+// tellingWaits makes contexts in which waits for locks are logged: once a
+// minute, as it may be that everybody who comes has to wait.
+func tellingWaits(log *zap.Logger) func(context.Context) context.Context {
+	var mu sync.Mutex
+	var last time.Time
+	tell := func(path string) {
+		mu.Lock()
+		defer mu.Unlock()
+		if time.Since(last) >= time.Minute {
+			last = time.Now()
+			log.Warn(waitingFor + " " + path)
+		}
+	}
+	return func(ctx context.Context) context.Context { return certs.OnWait(ctx, tell) }
 }
 
 func newRoot(env environment) *cobra.Command {

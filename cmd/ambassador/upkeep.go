@@ -32,10 +32,10 @@ type upkeep struct {
 	parts  sync.WaitGroup
 }
 
-// begin runs each part in a goroutine of its own.
-func begin(parts ...func(context.Context)) *upkeep {
+// begin runs each part in a goroutine of its own, until ctx is done at the latest.
+func begin(ctx context.Context, parts ...func(context.Context)) *upkeep {
 	u := &upkeep{}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(ctx)
 	u.cancel = cancel
 	for _, part := range parts {
 		u.parts.Go(func() { part(ctx) })
@@ -184,19 +184,22 @@ type caUpkeep struct {
 	toldAt  time.Time
 }
 
-// maintain looks whether anything is due.
-func (u *caUpkeep) maintain() {
+// maintain looks whether anything is due. It waits for others until ctx is done.
+func (u *caUpkeep) maintain(ctx context.Context) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	due := u.due()
-	done, err := u.ca.Maintain(nil, due)
+	due, ca := u.due(), u.ca.With(ctx)
+	done, err := ca.Maintain(nil, due)
 	if errors.Is(err, certs.ErrSealed) && u.passphrase != "" {
 		var secret []byte
 		if secret, err = readPassphrase(u.passphrase); err == nil {
 			var more certs.Maintenance
-			more, err = u.ca.Maintain(secret, due)
+			more, err = ca.Maintain(secret, due)
 			done = certs.Maintenance{Root: more.Root, Issuer: more.Issuer, Provider: done.Provider || more.Provider}
 		}
+	}
+	if ctx.Err() != nil {
+		return // the service ends, and has nobody to tell
 	}
 	u.tell(done, err)
 	if done.Provider {
