@@ -142,17 +142,16 @@ func describeInvitation(i certs.Invitation) string {
 // clock is a moment that is near.
 func clock(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05 MST") }
 
-// joinCommand is what to paste on the other host.
+// joinCommand is what to paste on the other host. Of several links two may have
+// one port: without --expose the client exposes what it can of all.
 func joinCommand(address, file, token string, links []string) string {
 	join := token
 	if file != "" {
 		join = "@" + filepath.Base(file)
 	}
 	words := []string{"ambassador", "connect", address, "--join", join}
-	for _, l := range links {
-		if l != certs.EveryLink {
-			words = append(words, "--expose", l)
-		}
+	if len(links) == 1 && links[0] != certs.EveryLink {
+		words = append(words, "--expose", links[0])
 	}
 	return strings.Join(words, " ")
 }
