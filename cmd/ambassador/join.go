@@ -24,27 +24,42 @@ func addJoin(f *pflag.FlagSet) *string {
 	return f.String("join", "", "`TOKEN` of an invitation, for the first start: the token, @FILE, or - for standard input; arguments show in ps, a file and AMBASSADOR_JOIN do not")
 }
 
-// readToken reads what --join says. No error tells the text: it may be a secret.
+// errNoToken: --join leads to no text at all.
+var errNoToken = errors.New("there is no token")
+
+// readToken reads what --join says; errNoToken comes with what cannot be read or
+// is empty. No error tells the text: it may be a secret.
 func readToken(word string, stdin io.Reader) (certs.Token, error) {
 	text := word
 	if file, is := strings.CutPrefix(word, "@"); is {
 		b, err := os.ReadFile(file)
 		if err != nil {
-			return certs.Token{}, usage(fmt.Errorf("--join: %w", err))
+			return certs.Token{}, usage(fmt.Errorf("--join: %w: %w", errNoToken, err))
 		}
 		text = string(b)
 	} else if word == "-" {
 		b, err := io.ReadAll(io.LimitReader(stdin, 4096))
 		if err != nil {
-			return certs.Token{}, fmt.Errorf("--join: reading standard input: %w", err)
+			return certs.Token{}, fmt.Errorf("--join: %w: reading standard input: %w", errNoToken, err)
 		}
 		text = string(b)
+	}
+	if strings.TrimSpace(text) == "" {
+		return certs.Token{}, usage(fmt.Errorf(`--join: %w in %s: expected what "ambassador invite NAME" printed on the provider's host`, errNoToken, tokenSource(word)))
 	}
 	token, err := certs.ParseToken(text)
 	if err != nil {
 		return certs.Token{}, usage(fmt.Errorf(`--join: %w: expected what "ambassador invite NAME" printed on the provider's host`, err))
 	}
 	return token, nil
+}
+
+// tokenSource is where an empty token was read from.
+func tokenSource(word string) string {
+	if file, is := strings.CutPrefix(word, "@"); is {
+		return file
+	}
+	return "standard input"
 }
 
 // The pauses between attempts to join, drawn at random up to twice as long.
