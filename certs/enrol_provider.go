@@ -80,6 +80,7 @@ func (e *Enroller) Serve(ctx context.Context, conn *tls.Conn) error {
 	if err := readMessage(conn, maxEnrolRequest, &request); err != nil {
 		return fmt.Errorf("%w: %w", ErrRequest, err)
 	}
+	defer clear(request.Secret)
 	from := conn.RemoteAddr().String()
 	answer, given, err := e.answer(ctx, from, conn.ConnectionState().PeerCertificates, request)
 	if err != nil {

@@ -31,15 +31,16 @@ var errNoToken = errors.New("there is no token")
 // is empty. No error tells the text: it may be a secret.
 func readToken(word string, stdin io.Reader) (certs.Token, error) {
 	text := word
+	var b []byte
+	defer func() { clear(b) }()
+	var err error
 	if file, is := strings.CutPrefix(word, "@"); is {
-		b, err := os.ReadFile(file)
-		if err != nil {
+		if b, err = os.ReadFile(file); err != nil {
 			return certs.Token{}, usage(fmt.Errorf("--join: %w: %w", errNoToken, err))
 		}
 		text = string(b)
 	} else if word == "-" {
-		b, err := io.ReadAll(io.LimitReader(stdin, 4096))
-		if err != nil {
+		if b, err = io.ReadAll(io.LimitReader(stdin, 4096)); err != nil {
 			return certs.Token{}, fmt.Errorf("--join: %w: reading standard input: %w", errNoToken, err)
 		}
 		text = string(b)
@@ -84,6 +85,7 @@ var errEnded = errors.New("ended before the client had joined")
 func (j *joiner) join(ctx context.Context) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	defer func() { j.token = certs.Token{} }() // it is not needed in memory any longer
 	defer context.AfterFunc(ctx, stop)()
 	pauses := backoff.ExponentialBackOff{InitialInterval: firstJoinPause, MaxInterval: longestJoinPause, Multiplier: 2, RandomizationFactor: 1}
 	pauses.Reset()
