@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -106,9 +107,14 @@ func invite(cmd *cobra.Command, env environment, f inviteFlags, name string) err
 		given.Token = token.Text()
 	}
 	if asJSON {
-		return writeJSON(cmd.OutOrStdout(), given)
+		err = writeJSON(cmd.OutOrStdout(), given)
+	} else {
+		err = showInvitation(cmd.OutOrStdout(), given, *f.out)
 	}
-	return showInvitation(cmd.OutOrStdout(), given, *f.out)
+	if err != nil && *f.out == "" {
+		err = errors.Join(err, ca.RevokeInvitation(token.ID)) // nobody has seen it
+	}
+	return err
 }
 
 // inviteResult is what invite prints as JSON.
@@ -178,8 +184,51 @@ func inviteAddress(given string, environ []string) (string, error) {
 	return net.JoinHostPort(name, port), nil
 }
 
-// writeToken puts a token where its owner alone can read it.
-func writeToken(path, token string) (err error) {
+// writeToken puts a token where its owner alone can read it. What is there and is
+// no regular file, such as a FIFO, is written to; a symbolic link is followed.
+func writeToken(path, token string) error {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if _, errLink := os.Readlink(path); errLink == nil {
+			return fmt.Errorf("--out: %s is a symbolic link that leads nowhere", path)
+		}
+		return replaceToken(path, token)
+	case err != nil:
+		return fmt.Errorf("--out: %w", err)
+	case info.IsDir():
+		return fmt.Errorf("--out: %s is a directory: expected a file", path)
+	}
+	// /dev/stdout may lead to a regular file, with more to come behind the token.
+	for _, own := range []*os.File{os.Stdout, os.Stderr} {
+		if i, err := own.Stat(); err == nil && os.SameFile(i, info) {
+			return writeThrough(own, path, token)
+		}
+	}
+	if info.Mode().IsRegular() {
+		target, err := filepath.EvalSymlinks(path)
+		if err != nil {
+			return fmt.Errorf("--out: %w", err)
+		}
+		return replaceToken(target, token)
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return fmt.Errorf("--out: %w", err)
+	}
+	return errors.Join(writeThrough(f, path, token), f.Close())
+}
+
+func writeThrough(f *os.File, path, token string) error {
+	if _, err := f.WriteString(token + "\n"); err != nil {
+		return fmt.Errorf("--out %s: %w", path, err)
+	}
+	return nil
+}
+
+// replaceToken writes a token beside a file and renames it: nobody sees half of
+// one, and whoever has the file of before open sees none.
+func replaceToken(path, token string) error {
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".") // 0600
 	if err != nil {
 		return fmt.Errorf("--out: %w", err)
