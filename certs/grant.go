@@ -1,6 +1,7 @@
 package certs
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -113,6 +114,9 @@ func listed(links []string) string {
 func (ca *CA) changeGrant(name string, change func([]string) ([]string, error)) (links []string, err error) {
 	err = ca.locked(func(ca *CA) error {
 		r, err := ca.client(name)
+		if errors.Is(err, ErrUnknownClient) {
+			return cmp.Or(ca.yetToCome(name), err)
+		}
 		if err != nil {
 			return err
 		}
@@ -128,6 +132,18 @@ func (ca *CA) changeGrant(name string, change func([]string) ([]string, error)) 
 		return ca.writeRecord(r)
 	})
 	return links, err
+}
+
+// yetToCome is the error about a client that was invited and has no grant yet
+// that could be changed; nil if it was not invited.
+func (ca *CA) yetToCome(name string) error {
+	open, _ := ca.openInvitations() // what cannot be read says nothing of this client
+	for id, f := range open {
+		if f.public(id).Name() == name {
+			return fmt.Errorf(`%w: %s is invited and has not come yet: take its invitation back with "ambassador invite revoke %s" and invite it with the links that it is to have`, ErrUnknownClient, name, id)
+		}
+	}
+	return nil
 }
 
 // client is the record of a client that there has to be.
