@@ -128,7 +128,7 @@ func (f *invitationFile) redemption(fingerprint string) *redemption {
 }
 
 // Invite makes an invitation for a client. The token is nowhere kept: only the
-// caller has it. The error is ErrName, or that of a file.
+// caller has it. The error is ErrName, ErrBounds, or that of a file.
 func (ca *CA) Invite(name string, o InviteOptions) (token Token, _ Invitation, err error) {
 	if err := CheckName(name); err != nil {
 		return Token{}, Invitation{}, err
@@ -182,10 +182,10 @@ func (o *InviteOptions) check() error {
 		o.Uses = 1
 	}
 	if o.Life < time.Second || o.Life > maxInvitationLife {
-		return fmt.Errorf("%w: an invitation for %v: expected 1s to %v", ErrName, o.Life, maxInvitationLife)
+		return fmt.Errorf("%w: an invitation for %v: expected 1s to %dd", ErrBounds, o.Life, maxInvitationLife/(24*time.Hour))
 	}
 	if o.Uses < 1 || o.Uses > maxUses {
-		return fmt.Errorf("%w: an invitation for %d uses: expected 1 to %d", ErrName, o.Uses, maxUses)
+		return fmt.Errorf("%w: an invitation for %d uses: expected 1 to %d", ErrBounds, o.Uses, maxUses)
 	}
 	return nil
 }
@@ -286,7 +286,7 @@ func (ca *CA) invited(id string, secret []byte) bool {
 }
 
 // RevokeInvitation takes an invitation back. What was issued by it stays. The
-// error is ErrName, ErrInvitation if there is none of that id, or that of a file.
+// error is ErrName, ErrNoInvitation, or that of a file.
 func (ca *CA) RevokeInvitation(id string) error {
 	if err := checkInvitationID(id); err != nil {
 		return err
@@ -294,7 +294,7 @@ func (ca *CA) RevokeInvitation(id string) error {
 	return ca.locked(func(ca *CA) error {
 		err := ca.removeInvitation(id)
 		if errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf(`%w: there is none with the id %s: see "ambassador invite list"`, ErrInvitation, id)
+			return fmt.Errorf(`%w with the id %s: see "ambassador invite list"`, ErrNoInvitation, id)
 		}
 		return err
 	})

@@ -222,7 +222,7 @@ func TestInvitationsAreListedAndTakenBack(t *testing.T) {
 	if err := ca.RevokeInvitation(long.ID); err != nil {
 		t.Fatal(err)
 	}
-	wantIs(t, ca.RevokeInvitation(long.ID), ErrInvitation)
+	wantIs(t, ca.RevokeInvitation(long.ID), ErrNoInvitation)
 	wantIs(t, ca.RevokeInvitation("../ca"), ErrName)
 	_, _, err = ca.redeem(long.ID, long.secret[:], csrOf(t, testKey(t)))
 	wantIs(t, err, ErrInvitation)
@@ -233,11 +233,16 @@ func TestInvitationsAreListedAndTakenBack(t *testing.T) {
 
 func TestInvitationsOutOfBounds(t *testing.T) {
 	ca := newCA(t, InitOptions{})
-	for _, o := range []InviteOptions{{Links: []string{"a b"}}, {Life: -1}, {Life: 8 * 24 * time.Hour}, {Uses: -1}, {Uses: 1001}} {
+	for _, o := range []InviteOptions{{Life: -1}, {Life: time.Millisecond}, {Life: 8 * 24 * time.Hour}, {Uses: -1}, {Uses: 1001}} {
 		_, _, err := ca.Invite("web", o)
-		wantIs(t, err, ErrName)
+		wantIs(t, err, ErrBounds)
+		if errors.Is(err, ErrName) {
+			t.Errorf("%v: is about no name", err)
+		}
 	}
-	_, _, err := ca.Invite("../web", InviteOptions{})
+	_, _, err := ca.Invite("web", InviteOptions{Links: []string{"a b"}})
+	wantIs(t, err, ErrName)
+	_, _, err = ca.Invite("../web", InviteOptions{})
 	wantIs(t, err, ErrName)
 }
 

@@ -140,7 +140,7 @@ func checkGrant(links []string) error {
 
 // certsUsage marks what is wrong with a word as wrong usage.
 func certsUsage(err error) error {
-	if errors.Is(err, certs.ErrName) {
+	if errors.Is(err, certs.ErrName) || errors.Is(err, certs.ErrBounds) {
 		return usage(err)
 	}
 	return err

@@ -13,6 +13,7 @@ import (
 	"ambassador/certs"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"go.uber.org/zap"
 )
 
@@ -86,13 +87,36 @@ with --config, under its name. Flags beat the environment, which beats the file.
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return configure(cmd, env.environ) },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usage(fmt.Errorf("%w: see %q", err, cmd.CommandPath()+" --help"))
+		return usage(fmt.Errorf("%w: see %q", plainFlag(err), cmd.CommandPath()+" --help"))
 	})
 	root.PersistentFlags().String("config", "", "YAML `FILE` with flags by their names")
 	addLogFlags(root.PersistentFlags())
 	root.AddCommand(newServe(env), newConnect(env), newForward(env),
 		newInvite(env), newGrant(env), newRevoke(env), newCerts(env), newVersion())
 	return root
+}
+
+// plainFlag is an error about a flag's value, with plainValue's words.
+func plainFlag(err error) error {
+	var value *pflag.InvalidValueError
+	if plain := plainValue(err); plain != err && errors.As(err, &value) {
+		return fmt.Errorf("--%s %q: %w", value.GetFlag().Name, value.GetValue(), plain)
+	}
+	return err
+}
+
+// plainValue says what was expected, where err names a function of Go's.
+func plainValue(err error) error {
+	var number *strconv.NumError
+	switch {
+	case !errors.As(err, &number):
+		return err
+	case number.Func == "ParseBool":
+		return errors.New("expected true or false")
+	case errors.Is(number, strconv.ErrRange):
+		return errors.New("expected a smaller number")
+	}
+	return errors.New("expected a whole number")
 }
 
 // withForward makes HOST PORT the arguments of forward, as the image of 2013
