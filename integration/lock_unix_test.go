@@ -107,4 +107,5 @@ func TestSecondSignalEndsWhateverIsWaitedFor(t *testing.T) {
 	p.signal(syscall.SIGTERM)
 	p.waitLog("drained")
 	endsWithin(t, p, 5*time.Second)
+	p.waitLog("ended by a second signal, while something did not end")
 }

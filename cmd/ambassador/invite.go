@@ -39,7 +39,10 @@ The token is a secret until it is used: who has it first gets the certificate.
 Only a hash of it is kept here. It shows who the provider is, so that the client
 needs no other file.
 
-Without --link a new client may use every link, and a known one keeps its grant.`,
+Without --link a new client may use every link, and a known one keeps its grant.
+The links count when the first host comes, unless the grant was changed since the
+invitation was made; from then on "ambassador grant" and "ambassador revoke"
+decide.`,
 		Example: `  ambassador invite client-server --link redis
   ambassador invite web --link redis --ttl 2h --uses 10
   ambassador invite list

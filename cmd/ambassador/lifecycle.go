@@ -29,7 +29,7 @@ const endWithin = time.Second
 // supervise runs a service until it fails or a signal ends it. SIGTERM and
 // SIGINT drain it, a second one ends it at once. SIGHUP reloads.
 func supervise(s service, drain time.Duration, log *zap.Logger) error {
-	signals := endingSignals()
+	signals := endingSignals(log)
 	defer onHangup(s.reload, log)()
 	ended := make(chan error, 1)
 	go func() { ended <- s.run() }()
@@ -51,7 +51,7 @@ func supervise(s service, drain time.Duration, log *zap.Logger) error {
 
 // endingSignals brings the first two signals that are to end the process. It is
 // never stopped: the second one counts until the process has ended.
-func endingSignals() <-chan os.Signal {
+func endingSignals(log *zap.Logger) <-chan os.Signal {
 	got := make(chan os.Signal, 2)
 	signal.Notify(got, syscall.SIGTERM, os.Interrupt)
 	ending := make(chan os.Signal, 2)
@@ -59,6 +59,7 @@ func endingSignals() <-chan os.Signal {
 		ending <- <-got
 		ending <- <-got
 		time.Sleep(endWithin)
+		log.Error("ended by a second signal, while something did not end")
 		os.Exit(exitFailed)
 	}()
 	return ending
