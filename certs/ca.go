@@ -1,6 +1,7 @@
 package certs
 
 import (
+	"context"
 	"crypto"
 	"crypto/x509"
 	"errors"
@@ -33,6 +34,9 @@ type InitOptions struct {
 	// Provider is the provider's name. If empty, the host's name with what
 	// cannot stand in a name replaced, else "provider".
 	Provider string
+	// Context ends waits for other processes, of the CA's methods too: see
+	// [CA.With]. If nil, nothing does.
+	Context context.Context
 	// Now is the clock. If nil, time.Now.
 	Now func() time.Time
 
@@ -44,6 +48,8 @@ type OpenOptions struct {
 	// Passphrase opens a sealed root key, and is checked if given. It is needed
 	// only to renew the issuer.
 	Passphrase []byte
+	// Context is as in InitOptions.
+	Context context.Context
 	// Now is the clock. If nil, time.Now.
 	Now func() time.Time
 }
@@ -56,6 +62,7 @@ type CA struct {
 	trustDomain string
 	provider    string // name for the provider's own certificate
 	now         func() time.Time
+	ctx         context.Context // ends waits for the lock; nil for none
 
 	// What follows is never changed: whoever is to see a change reads the files
 	// again, as locked does.
@@ -70,16 +77,31 @@ func (ca *CA) issuer() *signer { return &signer{ca.issuers[0], ca.key} }
 // locked calls do with the CA as its files are now, while nobody else changes
 // them.
 func (ca *CA) locked(do func(*CA) error) (err error) {
-	unlock, err := lockState(ca.dir)
+	unlock, err := lockState(background(ca.ctx), ca.dir)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
-	current := &CA{dir: ca.dir, provider: ca.provider, now: ca.now}
+	current := &CA{dir: ca.dir, provider: ca.provider, now: ca.now, ctx: ca.ctx}
 	if err := current.load(); err != nil {
 		return err
 	}
 	return do(current)
+}
+
+// With is the CA whose methods wait for other processes until ctx is done, and
+// return its error then. [OnWait] makes them tell that they wait.
+func (ca *CA) With(ctx context.Context) *CA {
+	with := *ca
+	with.ctx = ctx
+	return &with
+}
+
+func background(ctx context.Context) context.Context {
+	if ctx == nil {
+		return context.Background()
+	}
+	return ctx
 }
 
 // TrustDomain is that of all identities of the CA.
@@ -115,7 +137,7 @@ func Init(dir string, o InitOptions) (_ *CA, err error) {
 	if err := makeDir(dir); err != nil {
 		return nil, err
 	}
-	unlock, err := lockState(dir)
+	unlock, err := lockState(background(o.Context), dir)
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +157,7 @@ func Init(dir string, o InitOptions) (_ *CA, err error) {
 // create makes the CA's folder under another name and renames it when it is
 // whole.
 func create(dir string, o InitOptions) (*CA, error) {
-	ca := &CA{dir: dir, trustDomain: o.TrustDomain, provider: o.Provider, now: clock(o.Now)}
+	ca := &CA{dir: dir, trustDomain: o.TrustDomain, provider: o.Provider, now: clock(o.Now), ctx: o.Context}
 	if err := sweep(dir); err != nil {
 		return nil, err
 	}
@@ -206,7 +228,7 @@ func encodeRootKey(key crypto.Signer, passphrase []byte, cost sealCost) ([]byte,
 // ErrPassphrase, and with ErrExpired if the issuer is past its time and the
 // root key sealed.
 func Open(dir string, o OpenOptions) (*CA, error) {
-	ca := &CA{dir: dir, now: clock(o.Now)}
+	ca := &CA{dir: dir, now: clock(o.Now), ctx: o.Context}
 	if _, err := os.Stat(ca.path(rootCert)); errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf(`%w in %s: run "ambassador certs init --state-dir %s"`, ErrNoCA, dir, dir)
 	}
@@ -237,7 +259,7 @@ func Open(dir string, o OpenOptions) (*CA, error) {
 // Ensure opens the CA of a state directory and makes one if there is none. It
 // may be called by several processes at once: one of them makes it.
 func Ensure(dir string, o InitOptions) (ca *CA, made bool, err error) {
-	open := OpenOptions{Passphrase: o.Passphrase, Now: o.Now}
+	open := OpenOptions{Passphrase: o.Passphrase, Context: o.Context, Now: o.Now}
 	ca, err = Open(dir, open)
 	if !errors.Is(err, ErrNoCA) {
 		return ca, false, err

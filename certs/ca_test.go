@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/x509"
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -95,6 +96,18 @@ func TestIssuerIsConfined(t *testing.T) {
 	invalid := x509.CertificateInvalidError{}
 	if err := foreign.verify(time.Now(), x509.ExtKeyUsageClientAuth); !errors.As(err, &invalid) || invalid.Reason != x509.CANotAuthorizedForThisName {
 		t.Errorf("another trust domain: %v", err)
+	}
+	for name, template := range map[string]x509.Certificate{
+		"a host's name":   {DNSNames: []string{"bank.example"}},
+		"every name":      {DNSNames: []string{"*.example"}},
+		"an address":      {IPAddresses: []net.IP{net.IPv4(192, 0, 2, 1)}},
+		"an IPv6 address": {IPAddresses: []net.IP{net.ParseIP("2001:db8::1")}},
+		"a mailbox":       {EmailAddresses: []string{"root@bank.example"}},
+	} {
+		l := namedLeaf(t, ca, template)
+		if err := l.verify(time.Now(), x509.ExtKeyUsageServerAuth); !errors.As(err, &invalid) || invalid.Reason != x509.CANotAuthorizedForThisName {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 	key, err := newKey()
 	if err != nil {

@@ -194,7 +194,7 @@ func withClient(t *testing.T, s *crashScene) {
 		t.Fatal(err)
 	}
 	s.client = StateFiles(s.dir + "/c")
-	invited(t, s.ca, "web", InviteOptions{})
+	s.token = invited(t, s.ca, "web", InviteOptions{})
 }
 
 func withProvider(t *testing.T, s *crashScene) {
@@ -310,10 +310,12 @@ func afterRevoke(t *testing.T, s *crashScene, done bool) {
 	_, err := admits(ca, cert)
 	if err != nil || done {
 		wantIs(t, err, ErrRevoked)
-		// It has no way back by then.
-		if all, err := ca.Invitations(); err != nil || len(all) > 0 {
-			t.Errorf("%v, %v", all, err)
-		}
+		// It has no way back by then, whether its invitation is gone yet or not.
+		_, _, err := ca.redeem(s.token.ID, s.token.secret[:], csrOf(t, testKey(t)))
+		wantIs(t, err, ErrInvitation)
+	}
+	if all, err := ca.Invitations(); done && (err != nil || len(all) > 0) {
+		t.Errorf("%v, %v", all, err)
 	}
 	if err := ca.Revoke("web"); err != nil {
 		t.Error("again:", err)

@@ -70,6 +70,9 @@ func (c *Credentials) NotAfter() time.Time { return c.current.Load().leaf.Leaf.N
 
 func loadMaterial(f Files, role Role, now time.Time) (*material, error) {
 	l, err := readLeaf(f)
+	if file := (*FileError)(nil); errors.Is(err, ErrNoCertificate) && errors.As(err, &file) {
+		file.Hint = renewHint(f, role)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -130,12 +133,13 @@ func checkTime(f Files, cert *x509.Certificate, role Role, now time.Time) error 
 		return &FileError{File: f.Cert, Problem: "has expired on " + date(cert.NotAfter), Hint: renewHint(f, role), Err: ErrExpired}
 	}
 	if now.Before(cert.NotBefore) {
-		return &FileError{
-			File: f.Cert, Problem: "is not valid before " + date(cert.NotBefore),
-			Hint: "set this host's clock, which says " + date(now), Err: ErrNotYetValid,
-		}
+		return notYetValid(f, "is not valid before ", cert, now)
 	}
 	return nil
+}
+
+func notYetValid(f Files, problem string, cert *x509.Certificate, now time.Time) error {
+	return &FileError{File: f.Cert, Problem: problem + date(cert.NotBefore), Hint: "set this host's clock, which says " + date(now), Err: ErrNotYetValid}
 }
 
 // checkRole checks that our own certificate is one for our side and of the CA
@@ -153,6 +157,9 @@ func checkRole(f Files, l *leaf, role Role, now time.Time) error {
 		case x509.IncompatibleUsage:
 			return wrongRole(f, role)
 		case x509.Expired:
+			if invalid.Cert != nil && now.Before(invalid.Cert.NotBefore) {
+				return notYetValid(f, "is under a CA certificate that is not valid before ", invalid.Cert, now)
+			}
 			return &FileError{File: f.Cert, Problem: fmt.Sprintf("is under a CA certificate outside of its time (%v)", err), Hint: renewHint(f, role), Err: errors.Join(ErrExpired, err)}
 		}
 	}

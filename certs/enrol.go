@@ -108,7 +108,9 @@ func writeMessage(w io.Writer, v any) error {
 	if err != nil {
 		return err
 	}
-	_, err = w.Write(append(data, '\n'))
+	data = append(data, '\n')
+	defer clear(data) // a request has a secret in it
+	_, err = w.Write(data)
 	return err
 }
 

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// How often one asker may ask to be enrolled: a network of strangers, or an
-// identity that renews. A secret of 160 bits cannot be guessed at any pace; this
+// How often one asker may ask to be enrolled: a network of strangers, an
+// invitation whose secret is shown, or an identity that renews. A secret of 160 bits cannot be guessed at any pace; this
 // keeps requests from taking the CA's time. Hosts behind one address that are
 // set up together need some at once, and a client that is turned away tries
 // again after a second.

@@ -30,8 +30,9 @@ type Enroller struct {
 	// Report is told of each certificate. If nil, nobody is.
 	Report func(Enrolment)
 
-	pace    pacer
-	signing sync.Mutex // one at a time waits for the CA's lock, a thread of the system's each
+	pace    pacer      // of strangers
+	known   pacer      // of those who have shown a secret or a certificate
+	signing sync.Mutex // one at a time waits for the CA's lock
 }
 
 // TLSConfig is for handshakes that agree on [EnrolProtocol], and no others:
@@ -79,6 +80,7 @@ func (e *Enroller) Serve(ctx context.Context, conn *tls.Conn) error {
 	if err := readMessage(conn, maxEnrolRequest, &request); err != nil {
 		return fmt.Errorf("%w: %w", ErrRequest, err)
 	}
+	defer clear(request.Secret)
 	from := conn.RemoteAddr().String()
 	answer, given, err := e.answer(ctx, from, conn.ConnectionState().PeerCertificates, request)
 	if err != nil {
@@ -93,18 +95,26 @@ func (e *Enroller) Serve(ctx context.Context, conn *tls.Conn) error {
 	return nil
 }
 
+// paceOf is what holds a request back. Who shows an invitation's secret, or a
+// certificate, is not held back by strangers behind the same address.
+func (e *Enroller) paceOf(from string, holder []*x509.Certificate, request enrolRequest) (_ *pacer, who string) {
+	switch {
+	case request.Invitation == "" && len(holder) > 0:
+		return &e.known, nameOf(holder[0])
+	case e.CA.invited(request.Invitation, request.Secret):
+		return &e.known, "invitation " + request.Invitation
+	}
+	return &e.pace, host(from)
+}
+
 func (e *Enroller) answer(ctx context.Context, from string, holder []*x509.Certificate, request enrolRequest) (enrolAnswer, Enrolment, error) {
 	fail := func(err error) (enrolAnswer, Enrolment, error) { return enrolAnswer{}, Enrolment{}, err }
-	who := host(from)
-	if request.Invitation == "" && len(holder) > 0 {
-		who = nameOf(holder[0])
-	}
-	if !e.pace.allow(who) {
-		return fail(fmt.Errorf("%w: from %s", ErrBusy, who))
-	}
 	csr, err := parseRequest(request.Request)
 	if err != nil {
 		return fail(err)
+	}
+	if pace, who := e.paceOf(from, holder, request); !pace.allow(who) {
+		return fail(fmt.Errorf("%w: from %s", ErrBusy, who))
 	}
 	e.signing.Lock()
 	defer e.signing.Unlock()
@@ -115,9 +125,9 @@ func (e *Enroller) answer(ctx context.Context, from string, holder []*x509.Certi
 	var r ClientRecord
 	switch {
 	case request.Invitation != "":
-		l, r, err = e.CA.redeem(request.Invitation, request.Secret, csr)
+		l, r, err = e.CA.With(ctx).redeem(request.Invitation, request.Secret, csr)
 	case len(holder) > 0:
-		l, r, err = e.CA.renewFor(holder[0], csr)
+		l, r, err = e.CA.With(ctx).renewFor(holder[0], csr)
 	default:
 		err = fmt.Errorf("%w: neither an invitation nor a certificate", ErrRequest)
 	}

@@ -9,6 +9,7 @@ import (
 	"net"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -46,6 +47,15 @@ func startEnrolling(t testing.TB, ca *CA) *enrolling {
 		}
 	})
 	return e
+}
+
+// forgetPace lets everybody ask again at once.
+func (e *enrolling) forgetPace() {
+	for _, p := range []*pacer{&e.pace, &e.known} {
+		p.mu.Lock()
+		clear(p.askers)
+		p.mu.Unlock()
+	}
 }
 
 // listenTLS serves each connection whose handshake went well, until the test
@@ -148,9 +158,7 @@ func TestHundredRedemptionsOfOneToken(t *testing.T) {
 	// All come from one address, whose pace would keep them for most of a minute.
 	go func() {
 		for joined.Load()+refused.Load() < 100 && t.Context().Err() == nil {
-			e.pace.mu.Lock()
-			clear(e.pace.askers)
-			e.pace.mu.Unlock()
+			e.forgetPace()
 			time.Sleep(50 * time.Millisecond)
 		}
 	}()
@@ -202,9 +210,7 @@ func TestLostAnswerIsNoDisaster(t *testing.T) {
 		if errors.Is(err, ErrInvitation) || cut > 20_000 {
 			t.Fatalf("cut after %d bytes: %v", cut, err)
 		}
-		e.pace.mu.Lock()
-		clear(e.pace.askers)
-		e.pace.mu.Unlock()
+		e.forgetPace()
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -329,6 +335,10 @@ func TestStrangersAreHeldToAPace(t *testing.T) {
 	if refused < enrolBurst || busy == 0 {
 		t.Errorf("%d refused, %d told to wait", refused, busy)
 	}
+	// Who has the secret is not held back by those who guess behind his address.
+	if _, err := Join(t.Context(), dialTo(e.address), token, filepath.Join(t.TempDir(), "client")); err != nil {
+		t.Error("the one who was invited:", err)
+	}
 	// A known client's renewal has a pace of its own.
 	c, err := Load(clientOf(t, ca, "db"), RoleClient)
 	if err != nil {
@@ -336,6 +346,45 @@ func TestStrangersAreHeldToAPace(t *testing.T) {
 	}
 	if err := c.Renew(t.Context(), dialTo(e.address)); err != nil {
 		t.Error("renewal:", err)
+	}
+}
+
+// Rubbish costs its sender no more than a reading, and those behind the same
+// address nothing: it is not worth a place in the pace.
+func TestRubbishKeepsNobodyOut(t *testing.T) {
+	ca := newCA(t, InitOptions{})
+	e := startEnrolling(t, ca)
+	token := invited(t, ca, "web", InviteOptions{})
+	for range 2 * enrolBurst {
+		_, _, err := e.answer(t.Context(), "127.0.0.1:1", nil, enrolRequest{Invitation: token.ID, Request: []byte("rubbish")})
+		wantIs(t, err, ErrRequest)
+	}
+	guess := token
+	guess.secret[0] ^= 1
+	_, err := Join(t.Context(), dialTo(e.address), guess, filepath.Join(t.TempDir(), "client"))
+	wantIs(t, err, ErrInvitation) // not busy: the address has its pace yet
+
+	// Not all the addresses of the world together take an invitation's pace.
+	for i := range maxAskers + 2*enrolBurst {
+		e.pace.allow(strconv.Itoa(i))
+	}
+	if _, err := Join(t.Context(), dialTo(e.address), token, filepath.Join(t.TempDir(), "client")); err != nil {
+		t.Error(err)
+	}
+	// A secret has a pace as well.
+	csr, err := newRequest(testKey(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	busy := false
+	for range 50 * enrolBurst {
+		if _, _, err := e.answer(t.Context(), "127.0.0.1:1", nil, enrolRequest{Invitation: token.ID, Secret: token.secret[:], Request: csr}); errors.Is(err, ErrBusy) {
+			busy = true
+			break
+		}
+	}
+	if !busy {
+		t.Error("who has a secret may ask without an end")
 	}
 }
 

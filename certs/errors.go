@@ -37,6 +37,8 @@ var (
 	// ErrName: a name that cannot be a client's, a provider's, a link's or a
 	// trust domain's.
 	ErrName = errors.New("invalid name")
+	// ErrBounds: a number or time that is too small or too large.
+	ErrBounds = errors.New("out of bounds")
 	// ErrIdentity: a URI that is not an [Identity].
 	ErrIdentity = errors.New("not an ambassador identity")
 	// ErrNoIdentity: a peer's certificate says of nobody who it is.
@@ -54,6 +56,8 @@ var (
 	// ErrInvitation: the invitation does not exist, or not any more. A client is
 	// not told which.
 	ErrInvitation = errors.New("invitation refused")
+	// ErrNoInvitation: there is no such invitation to take back.
+	ErrNoInvitation = errors.New("there is no invitation")
 	// ErrProvider: the other side is not the provider that a token is from.
 	ErrProvider = errors.New("not the provider of this token")
 	// ErrRequest: a peer's request to be enrolled that is not acceptable.

@@ -48,7 +48,10 @@ func Explain(err error) string {
 
 func explainEnrolment(err error) string {
 	const anew = `: run "ambassador invite NAME" on the provider's host for a new one`
+	invalid := x509.CertificateInvalidError{}
 	switch {
+	case errors.Is(err, ErrProvider) && errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return explainInvalid(invalid) // it may well be the provider, and this host's clock be wrong
 	case errors.Is(err, ErrProvider):
 		return fmt.Sprintf("the other side is not the provider of this token (%v), and it was not shown the secret: check host and port, and that the token is of this provider", verifyCause(err))
 	case errors.Is(err, ErrInvitation):

@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestExplainWhatIsNoCertificatesFault(t *testing.T) {
@@ -24,6 +25,29 @@ func TestExplainWhatIsNoCertificatesFault(t *testing.T) {
 	s = shake(t, alpn, noALPN)
 	if got := Explain(s.client); !strings.HasPrefix(got, "the other side speaks TLS but is no ambassador") {
 		t.Errorf("ALPN: %q", got)
+	}
+}
+
+// A joiner whose clock is behind has met the right provider.
+func TestExplainJoinerWhoseClockIsBehind(t *testing.T) {
+	ca := newCA(t, InitOptions{Now: at(time.Now().Add(time.Hour))})
+	l, err := ca.newLeaf(Identity{"ambassador", RoleProvider, "big-server"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cs := tls.ConnectionState{
+		Version: tls.VersionTLS13, NegotiatedProtocol: EnrolProtocol,
+		PeerCertificates: append(l.chain, ca.roots...),
+	}
+	err = verifyInviter(cs, rootHash(ca.roots[0]), nil)
+	wantIs(t, err, ErrProvider)
+	if got := Explain(err); !strings.Contains(got, "not valid before 20") || !strings.Contains(got, "set this host's clock, which says 20") {
+		t.Errorf("%q", got)
+	}
+	// Of another CA's it is the CA that is told.
+	err = verifyInviter(cs, rootHash(newCA(t, InitOptions{}).roots[0]), nil)
+	if got := Explain(err); !strings.HasPrefix(got, "the other side is not the provider of this token") {
+		t.Errorf("%q", got)
 	}
 }
 

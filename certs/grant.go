@@ -1,12 +1,14 @@
 package certs
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Admit says who the client of a finished handshake is and what it may use: "*"
@@ -112,6 +114,9 @@ func listed(links []string) string {
 func (ca *CA) changeGrant(name string, change func([]string) ([]string, error)) (links []string, err error) {
 	err = ca.locked(func(ca *CA) error {
 		r, err := ca.client(name)
+		if errors.Is(err, ErrUnknownClient) {
+			return cmp.Or(ca.yetToCome(name), err)
+		}
 		if err != nil {
 			return err
 		}
@@ -123,9 +128,22 @@ func (ca *CA) changeGrant(name string, change func([]string) ([]string, error)) 
 			return err
 		}
 		r.Links = links
+		r.Changes++
 		return ca.writeRecord(r)
 	})
 	return links, err
+}
+
+// yetToCome is the error about a client that was invited and has no grant yet
+// that could be changed; nil if it was not invited.
+func (ca *CA) yetToCome(name string) error {
+	open, _ := ca.openInvitations() // what cannot be read says nothing of this client
+	for id, f := range open {
+		if f.public(id).Name() == name {
+			return fmt.Errorf(`%w: %s is invited and has not come yet: take its invitation back with "ambassador invite revoke %s" and invite it with the links that it is to have`, ErrUnknownClient, name, id)
+		}
+	}
+	return nil
 }
 
 // client is the record of a client that there has to be.
@@ -142,33 +160,53 @@ func (ca *CA) client(name string) (ClientRecord, error) {
 
 // Revoke takes a client's certificates and its open invitations away. Only a new
 // invitation, or a certificate by [CA.Issue], brings it back, with the grant
-// that it had; what it holds now counts no more even then. To revoke again does
-// nothing. The errors are ErrName, ErrUnknownClient and those of files.
+// that it had; what it holds now counts no more even then. To revoke again takes
+// invitations away. The errors are ErrName, ErrUnknownClient and those of files;
+// an invitation that cannot be read or removed stands in the way of nothing
+// else, and the error says that the client is revoked.
 func (ca *CA) Revoke(name string) error {
 	return ca.locked(func(ca *CA) error {
 		r, err := ca.client(name)
-		if errors.Is(err, ErrUnknownClient) {
+		switch {
+		case errors.Is(err, ErrUnknownClient):
 			// It may have been invited and not have come yet.
-			if n, errCancel := ca.cancelInvitations(name); n > 0 || errCancel != nil {
-				return errCancel
+			n, errCancel := ca.cancelInvitations(name)
+			if n > 0 {
+				return unsettled(fmt.Sprintf("the invitations of %s are taken back", name), errCancel)
 			}
-		}
-		if err != nil {
+			return errors.Join(err, errCancel)
+		case err != nil:
 			return err
 		}
-		// The invitations go first: after a crash in between one revokes again,
-		// and nobody has come back meanwhile.
-		if _, err := ca.cancelInvitations(name); err != nil || r.Revoked {
-			return err
-		}
-		r.Revoked, r.RevokedAt = true, ca.now().UTC()
-		for _, c := range r.Certificates {
-			// A clock that was set back does not save what was issued before.
-			if issued := c.NotBefore.Add(backdate); issued.After(r.RevokedAt) {
-				r.RevokedAt = issued
+		// The client goes first: whatever is wrong with an invitation, this counts,
+		// and those from before are good no more, whether they are there or not.
+		if !r.Revoked {
+			if err := ca.writeRecord(r.revoked(ca.now().UTC())); err != nil {
+				return err
 			}
 		}
-		r.Certificates = []IssuedCertificate{}
-		return ca.writeRecord(r)
+		_, err = ca.cancelInvitations(name)
+		return unsettled(name+" is revoked", err)
 	})
+}
+
+// unsettled says of an invitation's trouble what was done in spite of it.
+func unsettled(done string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s, but an invitation could not be looked at or taken back: %w", done, err)
+}
+
+func (r ClientRecord) revoked(now time.Time) ClientRecord {
+	r.Revoked, r.RevokedAt = true, now
+	r.Revocations++
+	for _, c := range r.Certificates {
+		// A clock that was set back does not save what was issued before.
+		if issued := c.NotBefore.Add(backdate); issued.After(r.RevokedAt) {
+			r.RevokedAt = issued
+		}
+	}
+	r.Certificates = []IssuedCertificate{}
+	return r
 }

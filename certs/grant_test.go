@@ -4,7 +4,9 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -121,6 +123,64 @@ func TestRevokeOfOneThatHasNotComeYet(t *testing.T) {
 	wantIs(t, err, ErrInvitation)
 	if _, _, err := ca.redeem(other.ID, other.secret[:], csrOf(t, testKey(t))); err != nil {
 		t.Error("another's invitation went too:", err)
+	}
+}
+
+// One bad file among the invitations is nobody's way to stay.
+func TestUnreadableInvitationBlocksNothing(t *testing.T) {
+	for name, spoil := range map[string]func(path string) error{
+		"cut off":    func(path string) error { return os.Truncate(path, 20) },
+		"wrong mode": func(path string) error { return os.Chmod(path, 0o644) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			ca := newCA(t, InitOptions{})
+			cert := certOf(t, clientOf(t, ca, "web", "redis"))
+			bad, mine := invited(t, ca, "db", InviteOptions{}), invited(t, ca, "web", InviteOptions{})
+			yetToCome := invited(t, ca, "new", InviteOptions{})
+			if err := spoil(ca.invitationFile(bad.ID)); err != nil {
+				t.Fatal(err)
+			}
+			for who, done := range map[string]string{"web": "web is revoked", "new": "the invitations of new are taken back"} {
+				err := ca.Revoke(who)
+				if err == nil || !strings.Contains(err.Error(), done) || !strings.Contains(err.Error(), bad.ID) {
+					t.Errorf("%q, want it to say %q and which file is bad", err, done)
+				}
+			}
+			_, err := admits(ca, cert)
+			wantIs(t, err, ErrRevoked)
+			for _, token := range []Token{mine, yetToCome} {
+				_, _, err = ca.redeem(token.ID, token.secret[:], csrOf(t, testKey(t)))
+				wantIs(t, err, ErrInvitation)
+			}
+			wantIs(t, ca.Revoke("nobody"), ErrUnknownClient)
+			token := invited(t, ca, "other", InviteOptions{})
+			if _, _, err := ca.redeem(token.ID, token.secret[:], csrOf(t, testKey(t))); err != nil {
+				t.Error("a new invitation:", err)
+			}
+		})
+	}
+}
+
+// What could not be read when its client was revoked does not bring it back when
+// it can be read again.
+func TestInvitationFromBeforeARevocation(t *testing.T) {
+	ca := newCA(t, InitOptions{})
+	clientOf(t, ca, "web", "redis")
+	token := invited(t, ca, "web", InviteOptions{})
+	if err := os.Chmod(ca.invitationFile(token.ID), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := ca.Revoke("web"); err == nil {
+		t.Error("revoked without a word about the invitation")
+	}
+	if err := os.Chmod(ca.invitationFile(token.ID), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err := ca.redeem(token.ID, token.secret[:], csrOf(t, testKey(t)))
+	wantIs(t, err, ErrInvitation)
+	token = invited(t, ca, "web", InviteOptions{})
+	if _, _, err := ca.redeem(token.ID, token.secret[:], csrOf(t, testKey(t))); err != nil {
+		t.Error("one from after it:", err)
 	}
 }
 

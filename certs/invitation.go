@@ -30,8 +30,9 @@ const (
 
 // InviteOptions are what an invitation grants.
 type InviteOptions struct {
-	// Links are the client's grant. If empty, a new client may use every link,
-	// and a known one keeps its grant.
+	// Links are the client's grant from the first use on, unless the grant is
+	// changed by hand before that. If empty, a new client may use every link, and a
+	// known one keeps its grant.
 	Links []string
 	// Life is how long the invitation is open. If zero, 15 min; at most 7 days.
 	Life time.Duration
@@ -68,6 +69,11 @@ type invitationFile struct {
 	// slower hash is needed.
 	SecretHash  []byte       `json:"secret_hash"`
 	Redemptions []redemption `json:"redemptions"`
+	// Changes and Revocations are those of the client's record when it was invited.
+	Changes     uint64 `json:"changes,omitempty"`
+	Revocations uint64 `json:"revocations,omitempty"`
+	// Granted: the first use is over, and the links count no more.
+	Granted bool `json:"granted,omitempty"`
 }
 
 // redemption is one use. It stands here before its certificate is made.
@@ -122,7 +128,7 @@ func (f *invitationFile) redemption(fingerprint string) *redemption {
 }
 
 // Invite makes an invitation for a client. The token is nowhere kept: only the
-// caller has it. The error is ErrName, or that of a file.
+// caller has it. The error is ErrName, ErrBounds, or that of a file.
 func (ca *CA) Invite(name string, o InviteOptions) (token Token, _ Invitation, err error) {
 	if err := CheckName(name); err != nil {
 		return Token{}, Invitation{}, err
@@ -135,22 +141,29 @@ func (ca *CA) Invite(name string, o InviteOptions) (token Token, _ Invitation, e
 	}
 	var f invitationFile
 	err = ca.locked(func(ca *CA) error {
-		open, err := ca.openInvitations()
+		ids, err := ca.invitationIDs()
 		if err != nil {
 			return err
 		}
+		// Whatever is wrong with another's file, it is "invite list" that tells.
+		open, _ := ca.openInvitations()
 		if len(open) >= maxInvitations {
 			return fmt.Errorf(`%d invitations are open, which is the most: take some back with "ambassador invite revoke ID"`, len(open))
 		}
 		token = newToken(ca.roots[0])
-		for open[token.ID] != nil {
+		for slices.Contains(ids, token.ID) {
 			token = newToken(ca.roots[0])
+		}
+		id := Identity{ca.trustDomain, RoleClient, name}
+		r, _, err := ca.record(id)
+		if err != nil {
+			return err
 		}
 		now := ca.now().UTC().Truncate(time.Second)
 		sum := sha256.Sum256(token.secret[:])
 		f = invitationFile{
-			Identity: Identity{ca.trustDomain, RoleClient, name}.String(),
-			Links:    append([]string{}, sorted(o.Links)...), Created: now, Expires: now.Add(o.Life), Uses: o.Uses, SecretHash: sum[:],
+			Identity: id.String(), Links: append([]string{}, sorted(o.Links)...), Changes: r.Changes, Revocations: r.Revocations,
+			Created: now, Expires: now.Add(o.Life), Uses: o.Uses, SecretHash: sum[:],
 		}
 		return writeJSON(ca.invitationFile(token.ID), &f)
 	})
@@ -169,10 +182,10 @@ func (o *InviteOptions) check() error {
 		o.Uses = 1
 	}
 	if o.Life < time.Second || o.Life > maxInvitationLife {
-		return fmt.Errorf("%w: an invitation for %v: expected 1s to %v", ErrName, o.Life, maxInvitationLife)
+		return fmt.Errorf("%w: an invitation for %v: expected 1s to %dd", ErrBounds, o.Life, maxInvitationLife/(24*time.Hour))
 	}
 	if o.Uses < 1 || o.Uses > maxUses {
-		return fmt.Errorf("%w: an invitation for %d uses: expected 1 to %d", ErrName, o.Uses, maxUses)
+		return fmt.Errorf("%w: an invitation for %d uses: expected 1 to %d", ErrBounds, o.Uses, maxUses)
 	}
 	return nil
 }
@@ -216,7 +229,8 @@ func (ca *CA) invitationIDs() ([]string, error) {
 }
 
 // openInvitations are those that have not expired, by id. The others are
-// removed: the caller holds the lock.
+// removed: the caller holds the lock. With an error come those that could be
+// read.
 func (ca *CA) openInvitations() (map[string]*invitationFile, error) {
 	ids, err := ca.invitationIDs()
 	errs := []error{err}
@@ -264,8 +278,15 @@ func (ca *CA) invites() bool {
 	})
 }
 
+// invited says whether a secret is that of an invitation that is there. It takes
+// no lock, and decides nothing but who waits for whom.
+func (ca *CA) invited(id string, secret []byte) bool {
+	f, err := ca.readInvitation(id)
+	return err == nil && f != nil && f.matches(secret)
+}
+
 // RevokeInvitation takes an invitation back. What was issued by it stays. The
-// error is ErrName, ErrInvitation if there is none of that id, or that of a file.
+// error is ErrName, ErrNoInvitation, or that of a file.
 func (ca *CA) RevokeInvitation(id string) error {
 	if err := checkInvitationID(id); err != nil {
 		return err
@@ -273,7 +294,7 @@ func (ca *CA) RevokeInvitation(id string) error {
 	return ca.locked(func(ca *CA) error {
 		err := ca.removeInvitation(id)
 		if errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf(`%w: there is none with the id %s: see "ambassador invite list"`, ErrInvitation, id)
+			return fmt.Errorf(`%w with the id %s: see "ambassador invite list"`, ErrNoInvitation, id)
 		}
 		return err
 	})
@@ -287,21 +308,21 @@ func (ca *CA) removeInvitation(id string) error {
 	return syncDir(filepath.Dir(path))
 }
 
-// cancelInvitations takes all invitations of a client back, and says how many
-// there were. The caller holds the lock.
+// cancelInvitations takes all invitations of a client back that it can, and says
+// how many there were. The error is about those that it cannot read, which may
+// be anybody's, or cannot remove. The caller holds the lock.
 func (ca *CA) cancelInvitations(name string) (n int, err error) {
 	open, err := ca.openInvitations()
-	if err != nil {
-		return 0, err
-	}
+	errs := []error{err}
 	for id, f := range open {
 		if f.public(id).Name() != name {
 			continue
 		}
 		if err := ca.removeInvitation(id); err != nil {
-			return n, err
+			errs = append(errs, err)
+			continue
 		}
 		n++
 	}
-	return n, nil
+	return n, errors.Join(errs...)
 }

@@ -11,6 +11,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/hex"
+	"errors"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -126,6 +127,73 @@ func TestInvitationForSeveralHosts(t *testing.T) {
 	}
 }
 
+// An invitation says what its client may use when the first host comes. What is
+// granted and withdrawn by hand meanwhile is not undone by a host that comes later.
+func TestInvitationDoesNotUndoChangesByHand(t *testing.T) {
+	grant := func(t *testing.T, ca *CA, want ...string) {
+		t.Helper()
+		if links, ok, err := ca.Grant("spiffe://ambassador/client/web"); err != nil || !ok || !slices.Equal(links, want) {
+			t.Errorf("the client may use %v (%v, %v), want %v", links, ok, err, want)
+		}
+	}
+	come := func(t *testing.T, ca *CA, token Token, key *x509.CertificateRequest, want ...string) {
+		t.Helper()
+		_, r, err := ca.redeem(token.ID, token.secret[:], key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(r.Links, want) {
+			t.Errorf("a host is told %v, want %v", r.Links, want)
+		}
+		grant(t, ca, want...)
+	}
+	change := func(t *testing.T, ca *CA) {
+		t.Helper()
+		_, errWithdrawn := ca.WithdrawLinks("web", []string{"mq"})
+		_, errAdded := ca.AddLinks("web", []string{"db"})
+		if err := errors.Join(errWithdrawn, errAdded); err != nil {
+			t.Fatal(err)
+		}
+	}
+	options := InviteOptions{Links: []string{"redis", "mq"}, Uses: 3}
+	t.Run("after the first host", func(t *testing.T) {
+		ca := newCA(t, InitOptions{})
+		token, first := invited(t, ca, "web", options), csrOf(t, testKey(t))
+		come(t, ca, token, first, "mq", "redis")
+		change(t, ca)
+		come(t, ca, token, csrOf(t, testKey(t)), "db", "redis")
+		come(t, ca, token, first, "db", "redis") // whose answer was lost
+	})
+	t.Run("before the first host", func(t *testing.T) {
+		ca := newCA(t, InitOptions{})
+		clientOf(t, ca, "web", "mq", "redis")
+		token := invited(t, ca, "web", options)
+		change(t, ca)
+		come(t, ca, token, csrOf(t, testKey(t)), "db", "redis")
+		come(t, ca, token, csrOf(t, testKey(t)), "db", "redis")
+	})
+	t.Run("issued by hand", func(t *testing.T) {
+		ca := newCA(t, InitOptions{})
+		token := invited(t, ca, "web", options)
+		clientOf(t, ca, "web", "db")
+		come(t, ca, token, csrOf(t, testKey(t)), "db")
+	})
+	t.Run("another invitation", func(t *testing.T) {
+		ca := newCA(t, InitOptions{})
+		token, other := invited(t, ca, "web", options), invited(t, ca, "web", InviteOptions{Links: []string{"db"}})
+		come(t, ca, token, csrOf(t, testKey(t)), "mq", "redis")
+		come(t, ca, other, csrOf(t, testKey(t)), "db")
+		come(t, ca, token, csrOf(t, testKey(t)), "db")
+	})
+	// And one that is made after the change says what the client may use.
+	t.Run("invited after the change", func(t *testing.T) {
+		ca := newCA(t, InitOptions{})
+		clientOf(t, ca, "web", "mq")
+		change(t, ca)
+		come(t, ca, invited(t, ca, "web", options), csrOf(t, testKey(t)), "mq", "redis")
+	})
+}
+
 func TestInvitationsAreListedAndTakenBack(t *testing.T) {
 	now := time.Now()
 	ca := newCA(t, InitOptions{Now: func() time.Time { return now }})
@@ -154,7 +222,7 @@ func TestInvitationsAreListedAndTakenBack(t *testing.T) {
 	if err := ca.RevokeInvitation(long.ID); err != nil {
 		t.Fatal(err)
 	}
-	wantIs(t, ca.RevokeInvitation(long.ID), ErrInvitation)
+	wantIs(t, ca.RevokeInvitation(long.ID), ErrNoInvitation)
 	wantIs(t, ca.RevokeInvitation("../ca"), ErrName)
 	_, _, err = ca.redeem(long.ID, long.secret[:], csrOf(t, testKey(t)))
 	wantIs(t, err, ErrInvitation)
@@ -165,11 +233,16 @@ func TestInvitationsAreListedAndTakenBack(t *testing.T) {
 
 func TestInvitationsOutOfBounds(t *testing.T) {
 	ca := newCA(t, InitOptions{})
-	for _, o := range []InviteOptions{{Links: []string{"a b"}}, {Life: -1}, {Life: 8 * 24 * time.Hour}, {Uses: -1}, {Uses: 1001}} {
+	for _, o := range []InviteOptions{{Life: -1}, {Life: time.Millisecond}, {Life: 8 * 24 * time.Hour}, {Uses: -1}, {Uses: 1001}} {
 		_, _, err := ca.Invite("web", o)
-		wantIs(t, err, ErrName)
+		wantIs(t, err, ErrBounds)
+		if errors.Is(err, ErrName) {
+			t.Errorf("%v: is about no name", err)
+		}
 	}
-	_, _, err := ca.Invite("../web", InviteOptions{})
+	_, _, err := ca.Invite("web", InviteOptions{Links: []string{"a b"}})
+	wantIs(t, err, ErrName)
+	_, _, err = ca.Invite("../web", InviteOptions{})
 	wantIs(t, err, ErrName)
 }
 

@@ -1,6 +1,7 @@
 package certs
 
 import (
+	"context"
 	"crypto"
 	"crypto/x509"
 	"errors"
@@ -20,6 +21,7 @@ type Issued struct {
 	Serial   string // hex
 
 	leaf *leaf
+	ctx  context.Context // the CA's
 }
 
 // Issue makes a certificate for a client and records it and the grant. Without
@@ -40,8 +42,13 @@ func (ca *CA) Issue(name string, links []string) (issued *Issued, err error) {
 		if err != nil {
 			return err
 		}
-		r, err := ca.remember(id, links, l.cert)
-		issued = &Issued{Identity: id, Links: r.Links, NotAfter: l.cert.NotAfter, Serial: serialNumber(l.cert), leaf: l}
+		r, err := ca.remember(id, l.cert, func(r *ClientRecord, _ bool) {
+			if len(links) > 0 {
+				r.Links = sorted(links)
+				r.Changes++
+			}
+		})
+		issued = &Issued{Identity: id, Links: r.Links, NotAfter: l.cert.NotAfter, Serial: serialNumber(l.cert), leaf: l, ctx: ca.ctx}
 		return err
 	})
 	if err != nil {
@@ -104,7 +111,11 @@ func (i *Issued) WriteTo(dir string) error {
 	if err := makeDir(dir); err != nil {
 		return err
 	}
-	defer lockDir(dir)()
+	unlock, err := lockDir(background(i.ctx), dir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	if err := sweep(dir); err != nil {
 		return err
 	}

@@ -48,7 +48,11 @@ func Join(ctx context.Context, dial DialFunc, token Token, dir string) (*Joined,
 	if err := makeDir(dir); err != nil {
 		return nil, err
 	}
-	defer lockDir(dir)()
+	unlock, err := lockDir(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
 	f := StateFiles(dir)
 	have, err := joinable(f)
 	if err != nil {

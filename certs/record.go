@@ -30,6 +30,9 @@ type ClientRecord struct {
 	Identity string `json:"identity"`
 	// Links are the names of the links granted, sorted; "*" stands for all.
 	Links []string `json:"links"`
+	// Changes counts the changes of Links by hand. An invitation from before one
+	// leaves the grant as it is.
+	Changes uint64 `json:"changes,omitempty"`
 	// Certificates are those issued that have not expired, oldest first, and of
 	// them the last 1000.
 	Certificates []IssuedCertificate `json:"certificates"`
@@ -39,6 +42,8 @@ type ClientRecord struct {
 	// RevokedAt is when it was last revoked: certificates that were issued until
 	// then count no more. It is zero for one that never was.
 	RevokedAt time.Time `json:"revoked_at,omitzero"`
+	// Revocations counts them. An invitation from before one is good no more.
+	Revocations uint64 `json:"revocations,omitempty"`
 }
 
 // IssuedCertificate is what a CA keeps of a certificate.
@@ -133,9 +138,10 @@ func (ca *CA) record(id Identity) (r ClientRecord, ok bool, err error) {
 	return r, true, nil
 }
 
-// remember records a certificate, and the grant where links are given. Those
-// that have expired are forgotten.
-func (ca *CA) remember(id Identity, links []string, cert *x509.Certificate) (ClientRecord, error) {
+// remember records a certificate. change gives the grant, if it is not nil: it
+// gets the record as it is, with known false for a new client, which may use
+// every link. Certificates that have expired are forgotten.
+func (ca *CA) remember(id Identity, cert *x509.Certificate, change func(r *ClientRecord, known bool)) (ClientRecord, error) {
 	r, ok, err := ca.record(id)
 	if err != nil {
 		return ClientRecord{}, err
@@ -143,8 +149,8 @@ func (ca *CA) remember(id Identity, links []string, cert *x509.Certificate) (Cli
 	if !ok {
 		r = ClientRecord{Identity: id.String(), Links: []string{EveryLink}}
 	}
-	if len(links) > 0 {
-		r.Links = sorted(links)
+	if change != nil {
+		change(&r, ok)
 	}
 	now := ca.now()
 	r.Certificates = slices.DeleteFunc(r.Certificates, func(c IssuedCertificate) bool { return c.NotAfter.Before(now) })

@@ -32,15 +32,32 @@ func (ca *CA) redeem(id string, secret []byte, request *x509.CertificateRequest)
 		if !f.Expires.After(ca.now()) {
 			return fmt.Errorf("%w: %s for %s has expired on %s", ErrInvitation, id, f.Identity, date(f.Expires))
 		}
+		if err := ca.stillInvited(id, f); err != nil {
+			return err
+		}
 		cert, err := ca.use(id, f, request)
 		if err != nil {
 			return err
 		}
 		l = &leaf{cert: cert, chain: ca.chain(cert), roots: ca.roots}
-		r, err = ca.rememberOnce(f, cert)
+		r, err = ca.rememberOnce(id, f, cert)
 		return err
 	})
 	return l, r, err
+}
+
+// stillInvited refuses an invitation from before its client was revoked: its file
+// may have been left, or have come back.
+func (ca *CA) stillInvited(id string, f *invitationFile) error {
+	client, err := ParseIdentity(f.Identity)
+	if err != nil {
+		return err
+	}
+	r, ok, err := ca.record(client)
+	if err == nil && ok && r.Revocations != f.Revocations {
+		err = fmt.Errorf("%w: %s is from before %s was revoked", ErrInvitation, id, f.Identity)
+	}
+	return err
 }
 
 // use writes the use of an invitation down, and its certificate.
@@ -77,9 +94,9 @@ func (ca *CA) use(id string, f *invitationFile, request *x509.CertificateRequest
 	return cert, writeJSON(ca.invitationFile(id), f)
 }
 
-// rememberOnce records an invitation's certificate and grant, unless that was
-// done before.
-func (ca *CA) rememberOnce(f *invitationFile, cert *x509.Certificate) (ClientRecord, error) {
+// rememberOnce records an invitation's certificate, unless that was done before,
+// and with the first of them its grant.
+func (ca *CA) rememberOnce(id string, f *invitationFile, cert *x509.Certificate) (ClientRecord, error) {
 	client, err := ParseIdentity(f.Identity)
 	if err != nil {
 		return ClientRecord{}, err
@@ -89,10 +106,23 @@ func (ca *CA) rememberOnce(f *invitationFile, cert *x509.Certificate) (ClientRec
 		return ClientRecord{}, err
 	}
 	serial := serialNumber(cert)
-	if ok && slices.ContainsFunc(r.Certificates, func(c IssuedCertificate) bool { return c.Serial == serial }) {
-		return r, nil
+	if !ok || !slices.ContainsFunc(r.Certificates, func(c IssuedCertificate) bool { return c.Serial == serial }) {
+		r, err = ca.remember(client, cert, f.grant)
 	}
-	return ca.remember(client, f.Links, cert)
+	if err != nil || f.Granted {
+		return r, err
+	}
+	f.Granted = true
+	return r, writeJSON(ca.invitationFile(id), f)
+}
+
+// grant gives a client the invitation's links: once, so that a later host does
+// not undo what was granted or withdrawn since the first, and not over a change
+// by hand that is newer than the invitation.
+func (f *invitationFile) grant(r *ClientRecord, known bool) {
+	if len(f.Links) > 0 && (!known || !f.Granted && r.Changes == f.Changes) {
+		r.Links = sorted(f.Links)
+	}
 }
 
 // renewFor makes a certificate with a new key for the holder of one that is
@@ -111,7 +141,7 @@ func (ca *CA) renewFor(holder *x509.Certificate, request *x509.CertificateReques
 			return err
 		}
 		l = &leaf{cert: cert, chain: ca.chain(cert), roots: ca.roots}
-		r, err = ca.remember(id, nil, cert)
+		r, err = ca.remember(id, cert, nil)
 		return err
 	})
 	return l, r, err

@@ -100,6 +100,20 @@ func TestOwnFilesThatAreRefused(t *testing.T) {
 			[]string{"cert.pem is a provider's certificate, and a client's is needed"},
 		},
 		{
+			"provider: no certificate",
+			func(t *testing.T) Files { return StateFiles(filepath.Join(t.TempDir(), "none")) }, RoleProvider,
+			ErrNoCertificate,
+			[]string{"cert.pem does not exist", `restart "ambassador serve", which makes a new one`},
+		},
+		{
+			"provider: the CA not yet valid",
+			func(t *testing.T) Files {
+				return leafLike(t, newCA(t, InitOptions{Now: later}), "spiffe://ambassador/provider/x", x509.ExtKeyUsageServerAuth)
+			}, RoleProvider,
+			ErrNotYetValid,
+			[]string{"cert.pem is under a CA certificate that is not valid before 20", "set this host's clock, which says 20"},
+		},
+		{
 			"provider: expired",
 			func(t *testing.T) Files { return provider(t, newCA(t, InitOptions{Now: longAgo})) }, RoleProvider,
 			ErrExpired,

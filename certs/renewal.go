@@ -21,7 +21,11 @@ func (c *Credentials) Renew(ctx context.Context, dial DialFunc) error {
 	if !c.Renewable() {
 		return errors.New("only a client's certificate of a private CA can be renewed here")
 	}
-	defer lockDir(c.files.Dir)()
+	unlock, err := lockDir(ctx, c.files.Dir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	if changed, err := c.Reload(); err != nil || changed {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"math/big"
+	"net"
 	"net/url"
 	"time"
 )
@@ -28,9 +29,10 @@ type signer struct {
 }
 
 // newRoot makes a self-signed root that can vouch for one trust domain only:
-// its URI name constraint is critical, and crypto/x509 applies it to every
+// its name constraints are critical, allow the URIs of that domain and exclude
+// all DNS names, addresses and mailboxes, and crypto/x509 applies them to every
 // chain. Whoever adds this root elsewhere does not thereby trust it with other
-// identities. One issuer may stand below it.
+// identities, nor with hosts. One issuer may stand below it.
 func newRoot(trustDomain string, now time.Time) (*signer, error) {
 	key, err := newKey()
 	if err != nil {
@@ -49,6 +51,11 @@ func newIssuer(root *signer, trustDomain string, key *ecdsa.PrivateKey, now time
 	return &signer{cert, key}, err
 }
 
+var (
+	everyIPv4 = &net.IPNet{IP: net.IPv4zero.To4(), Mask: net.CIDRMask(0, 32)}
+	everyIPv6 = &net.IPNet{IP: net.IPv6zero, Mask: net.CIDRMask(0, 128)}
+)
+
 func authority(trustDomain, what string, below int, now, until time.Time) *x509.Certificate {
 	return &x509.Certificate{
 		Subject:               pkix.Name{Organization: []string{"ambassador"}, CommonName: trustDomain + " " + what},
@@ -60,6 +67,14 @@ func authority(trustDomain, what string, below int, now, until time.Time) *x509.
 		MaxPathLenZero:        below == 0,
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 		PermittedURIDomains:   []string{trustDomain},
+		// A kind of name without a constraint is free (RFC 5280 §4.2.1.10): no
+		// leaf of ours has such names, and none may be good for one elsewhere.
+		// An empty domain is every domain; of mailboxes OpenSSL takes it for none,
+		// and so they are allowed where there are none (RFC 2606 §2) alone.
+		ExcludedDNSDomains:      []string{""},
+		PermittedEmailAddresses: []string{"invalid"},
+		ExcludedEmailAddresses:  []string{""},
+		ExcludedIPRanges:        []*net.IPNet{everyIPv4, everyIPv6},
 		// Makes the whole extension critical, not only what it says of DNS.
 		PermittedDNSDomainsCritical: true,
 	}

@@ -92,6 +92,7 @@ func ParseToken(text string) (Token, error) {
 		return fail(fmt.Sprintf("%d letters follow %q, expected %d: it was cut off or something was added", len(body), tokenPrefix, want))
 	}
 	b, err := decodeToken(body)
+	defer clear(b)
 	if err != nil {
 		return fail("it is mistyped: " + err.Error())
 	}

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"slices"
@@ -94,6 +95,39 @@ func TestExposesThatFit(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Who exposes nothing by name has not asked for two links on one port: the first
+// gets it, the rest is exposed, and the log tells.
+func TestGrantedLinksThatShareAPort(t *testing.T) {
+	a, b, later := freePort(t), freePort(t), freePort(t)
+	p := provide(t, welcome(mux.Offer{Name: "mq", Ports: []uint16{a}}, mux.Offer{Name: "redis", Ports: []uint16{a, b}}))
+	core, logs := observer.New(zap.WarnLevel)
+	cl := &Client{Provider: p.address, Logger: zap.New(core)}
+	run(t, cl)
+	bound(t, cl)
+	open := func() (all []uint16) {
+		for _, addr := range cl.Addrs() {
+			all = append(all, portOf(t, addr))
+			echoes(t, consumer(t, addr.String()))
+		}
+		return all
+	}
+	if got := open(); !slices.Equal(got, []uint16{a, b}) {
+		t.Errorf("open: %v, want %v", got, []uint16{a, b})
+	}
+	told := logs.FilterMessage("not all that the provider grants can be exposed").All()
+	if len(told) != 1 || !strings.Contains(fmt.Sprint(told[0].ContextMap()), "redis:"+portText(a)) {
+		t.Errorf("told %v; want one line about redis:%d", told, a)
+	}
+	// And what is granted later is not kept back by it.
+	err := p.session(t).Control().Send(mux.Message{Kind: mux.KindLinks, Links: []mux.Offer{
+		{Name: "db", Ports: []uint16{a, later}}, {Name: "mq", Ports: []uint16{a}}, {Name: "redis", Ports: []uint16{a, b}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the new port is open", func() bool { return slices.Contains(open(), later) })
 }
 
 // A port that is not granted now may be granted later: the client stays, and its

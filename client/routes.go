@@ -106,8 +106,7 @@ func (c *Client) addRoutes(routes []*route) error {
 	for _, r := range routes {
 		other, ok := taken[r.address]
 		if ok && other.expose != r.expose {
-			return &ExposeError{Expose: r.expose, Problem: fmt.Sprintf(
-				"local port %s is taken by --expose %q: give one of them another with LOCAL=REMOTE", r.address, other.expose.String())}
+			return takenBy(other, r)
 		}
 		if !ok {
 			taken[r.address] = r
@@ -119,6 +118,31 @@ func (c *Client) addRoutes(routes []*route) error {
 	}
 	c.routes = append(c.routes, added...)
 	return nil
+}
+
+func takenBy(other, r *route) *ExposeError {
+	return &ExposeError{Expose: r.expose, Problem: fmt.Sprintf(
+		"local port %s is taken by --expose %q: give one of them another with LOCAL=REMOTE", r.address, other.expose.String())}
+}
+
+// fitting are the routes whose local ports are free. Where nothing is exposed by
+// name the others are nobody's mistake but worth a warning: the first link keeps
+// the port.
+func (c *Client) fitting(routes []*route) []*route {
+	taken := make(map[string]*route)
+	for _, r := range c.routes {
+		taken[r.address] = r
+	}
+	var fit []*route
+	for _, r := range routes {
+		if other := taken[r.address]; other != nil && other.expose != r.expose {
+			c.seen.warn(c.log, "not all that the provider grants can be exposed", r.expose.String(), takenBy(other, r))
+			continue
+		}
+		taken[r.address] = r
+		fit = append(fit, r)
+	}
+	return fit
 }
 
 // bind opens the routes' local ports, all or none, and accepts on them.
@@ -204,6 +228,9 @@ func (c *Client) bindOffered(offers []mux.Offer) error {
 	}
 	if len(exposes) == 0 {
 		c.log.Warn("the provider grants this client no link: nothing is exposed")
+	}
+	if len(c.Expose) == 0 {
+		wanted = c.fitting(wanted)
 	}
 	if err := c.addRoutes(wanted); err != nil {
 		return err

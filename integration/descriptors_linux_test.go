@@ -104,3 +104,26 @@ func TestDescriptorsRunOut(t *testing.T) {
 		})
 	}
 }
+
+// A client that uses up the provider's descriptors keeps its record from being
+// read, and is out in time all the same: the end of its session frees them.
+func TestRevokeOfOneThatUsesUpDescriptors(t *testing.T) {
+	j := join(t)
+	consumer, service := j.b.dial(t, j.entry)
+	exchange(t, consumer, service)
+	j.provider.limitDescriptors(j.provider.descriptors())
+	lost := drink(consumer, make(chan struct{}))
+	began := time.Now()
+	j.on(t, "revoke", "tester")
+	select {
+	case err := <-lost:
+		if !isReset(err) {
+			t.Errorf("%v, want a reset", err)
+		}
+		t.Logf("reset after %v", time.Since(began))
+	case <-time.After(5*time.Second - time.Since(began)):
+		t.Error("not reset within 5 s")
+	}
+	j.provider.waitLog("grants could not be read for all sessions, will try again; a session that cannot be judged for 3s ends", "too many open files")
+	j.provider.waitLog("client refused", "revoked: spiffe://ambassador/client/tester")
+}

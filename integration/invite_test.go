@@ -94,16 +94,24 @@ func TestTokenComesFromWhereItIsGiven(t *testing.T) {
 			if code := c.exit(); code != 0 {
 				t.Fatalf("exit %d", code)
 			}
-			// The next start needs none, and none is asked for again.
-			starts := [][]string{args[:6], args}
-			if stdin != nil {
-				starts = starts[:1] // nobody types it again
-			}
-			for _, args := range starts {
+			// The next start needs none: with or without the flag, and whether the
+			// token is there or not. Nobody types it again.
+			start := func(args []string) *process {
 				again := run(t, env, args...)
 				again.waitLog("connected to the provider")
 				again.signal(syscall.SIGTERM)
 				again.exit()
+				return again
+			}
+			start(args[:6])
+			start(args)
+			if name == "file" {
+				write(t, dir+"/token", "\n")
+				start(args).waitLog("no token, going on with the certificate that is there", "no token in "+dir)
+				if err := os.Remove(dir + "/token"); err != nil {
+					t.Fatal(err)
+				}
+				start(args).waitLog("no token, going on with the certificate that is there", "no such file")
 			}
 		})
 	}

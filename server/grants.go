@@ -34,9 +34,13 @@ func denialReason(err error) string {
 
 // Reauthorize asks Authorize again for every session, after grants have changed.
 // A session whose client is denied ends at once; streams of links that were
-// withdrawn are reset; and clients whose links changed are told. A session about
-// which Authorize fails otherwise stays as it is, and the error is returned: call
-// it again then.
+// withdrawn are reset; and clients whose links changed are told.
+//
+// Where Authorize fails otherwise the error is returned: call Reauthorize again
+// then, each second. A session that could not be judged for 3 s of calls ends: a
+// client could keep the question from being answered for ever, such as by using
+// up the process's descriptors, and the end of its session frees them. It may
+// come back, and is asked about again.
 func (s *Server) Reauthorize() error {
 	s.init()
 	s.grants.Add(1)
@@ -67,8 +71,15 @@ func (ss *session) reauthorize() error {
 		return err
 	}
 	if err != nil {
+		if since := ss.grant.doubt(time.Now()); since >= ss.server.judgeWithin {
+			ss.log().Warn("what the client may use could not be found out, ending its session", zap.Error(err),
+				zap.Duration("for", since), zap.Int("streams", ss.mux.Streams()))
+			ss.grant.set(nil, "grant unknown")
+			ss.cut("the provider could not find out what this client may use")
+		}
 		return err
 	}
+	ss.grant.settle()
 	before := len(ss.offers())
 	if changed, reset := ss.grant.set(peer.Links, "link withdrawn"); changed {
 		ss.log().Info("the client's links have changed", zap.Int("links_before", before),
@@ -125,6 +136,24 @@ type grant struct {
 	links   []string
 	running map[*relay.Relay]string // streams, by their links
 	ended   bool
+	doubted time.Time // since when a change could not be judged; zero if it was
+}
+
+// doubt says for how long the client could not be judged, from the first time on.
+func (g *grant) doubt(now time.Time) time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.doubted.IsZero() {
+		g.doubted = now
+	}
+	return now.Sub(g.doubted)
+}
+
+// settle ends a doubt.
+func (g *grant) settle() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.doubted = time.Time{}
 }
 
 func (g *grant) covers(link string) bool {

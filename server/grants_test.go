@@ -206,9 +206,9 @@ func TestDeniedClientThatReadsNothing(t *testing.T) {
 	<-stuck
 }
 
-// What could not be judged stays as it was: a record that cannot be read for a
-// moment cuts nobody.
-func TestGrantThatCannotBeReadEndsNothing(t *testing.T) {
+// What could not be judged stays as it was for a while: a record that cannot be
+// read for a moment cuts nobody.
+func TestGrantThatCannotBeReadForAMomentEndsNothing(t *testing.T) {
 	g := &changing{links: map[string][]string{"client/one": {"redis"}}}
 	s := serve(t, &Server{Links: []link.Link{echo(t, "redis", 6379)}, Authorize: g.authorize})
 	one, _ := s.connect(t, "client/one")
@@ -221,6 +221,40 @@ func TestGrantThatCannotBeReadEndsNothing(t *testing.T) {
 	}
 	echoes(t, st)
 	echoes(t, open(t, one, "redis", 6379))
+}
+
+// Whoever keeps its own record from being read, such as by using up descriptors,
+// does not stay for ever. One that can be judged again in time does.
+func TestClientThatCannotBeJudgedIsOut(t *testing.T) {
+	g := &changing{links: map[string][]string{"client/one": {"redis"}}}
+	s := serve(t, &Server{Links: []link.Link{echo(t, "redis", 6379)}, Authorize: g.authorize, judgeWithin: 200 * time.Millisecond})
+	one, _ := s.connect(t, "client/one")
+	st := open(t, one, "redis", 6379)
+	echoes(t, st)
+	broken := errors.New("too many open files")
+	for range 2 { // the time begins anew after an answer
+		g.set(map[string][]string{"client/one": {"redis"}}, broken)
+		if err := s.Reauthorize(); !errors.Is(err, broken) {
+			t.Errorf("%v, want %v", err, broken)
+		}
+		time.Sleep(250 * time.Millisecond)
+		g.set(map[string][]string{"client/one": {"redis"}}, nil)
+		if err := s.Reauthorize(); err != nil {
+			t.Error(err)
+		}
+	}
+	echoes(t, st)
+	g.set(nil, broken)
+	eventually(t, "the session ends", func() bool {
+		if err := s.Reauthorize(); err != nil && !errors.Is(err, broken) {
+			t.Error(err)
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return len(s.sessions) == 0
+	})
+	isReset(t, st)
+	within(t, "the client knows", func() { <-one.Done() })
 }
 
 // A change between the question about a client and its welcome counts.

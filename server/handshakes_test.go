@@ -6,7 +6,9 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -47,7 +49,7 @@ func TestOldestHandshakeGivesWay(t *testing.T) {
 	ended := make([]bool, 4)
 	leave := make([]func(), 4)
 	for i := range leave {
-		leave[i] = h.enter(func() { ended[i] = true })
+		leave[i] = h.enter(addr("192.0.2.1"), func() { ended[i] = true })
 	}
 	if want := [4]bool{true, true, false, false}; [4]bool(ended) != want {
 		t.Fatalf("ended: %v, want %v", ended, want)
@@ -58,7 +60,62 @@ func TestOldestHandshakeGivesWay(t *testing.T) {
 	if h.oldest.Len() != 0 {
 		t.Fatalf("%d left", h.oldest.Len())
 	}
-	h.enter(func() {})
+	h.enter(addr("192.0.2.1"), func() {})
+}
+
+func addr(ip string) net.Addr {
+	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(ip), 40000))
+}
+
+// A flood from one network costs that network its places, and nobody else.
+func TestNetworkWithMostHandshakesGivesWay(t *testing.T) {
+	for name, tc := range map[string]struct {
+		from []string // in the order in which they come
+		want []int    // those that are ended
+	}{
+		"a flood beside a client": {
+			[]string{"192.0.2.9", "192.0.2.1", "192.0.2.1", "192.0.2.1", "192.0.2.1", "192.0.2.1", "192.0.2.1"},
+			[]int{1, 2, 3},
+		},
+		"a client that comes into a flood": {
+			[]string{"192.0.2.1", "192.0.2.1", "192.0.2.1", "192.0.2.1", "192.0.2.9", "192.0.2.1"},
+			[]int{0, 1},
+		},
+		"a flood from all over a /64": {
+			[]string{"2001:db8::9", "2001:db8:0:1::1", "2001:db8:0:1::2", "2001:db8:0:1::3", "2001:db8:0:1::4"},
+			[]int{1},
+		},
+		"one address in two spellings": {
+			[]string{"192.0.2.9", "::ffff:192.0.2.1", "192.0.2.1", "192.0.2.8", "192.0.2.7"},
+			[]int{1},
+		},
+		"equals": {
+			[]string{"192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4", "192.0.2.5", "192.0.2.6"},
+			[]int{0, 1},
+		},
+		"equals of two": {
+			[]string{"192.0.2.1", "192.0.2.2", "192.0.2.2", "192.0.2.1", "192.0.2.3"},
+			[]int{0},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := handshakes{max: 4}
+			var ended []int
+			var leave []func()
+			for i, from := range tc.from {
+				leave = append(leave, h.enter(addr(from), func() { ended = append(ended, i) }))
+			}
+			if !slices.Equal(ended, tc.want) {
+				t.Errorf("ended %v, want %v", ended, tc.want)
+			}
+			for _, f := range leave {
+				f()
+			}
+			if h.oldest.Len() != 0 || len(h.count) != 0 {
+				t.Errorf("%d left of %v", h.oldest.Len(), h.count)
+			}
+		})
+	}
 }
 
 func TestHandshakeThatTakesTooLong(t *testing.T) {

@@ -26,6 +26,10 @@ const (
 	defaultHandshakeTimeout = 10 * time.Second
 	defaultMaxHandshakes    = 256
 	defaultMaxHold          = 10 * time.Minute
+	// defaultJudgeWithin is less than the 3 s that are promised: Reauthorize is
+	// called each second, a little early or late, and the fourth call in a row is
+	// to end the session. A revoked client has 5 s in all.
+	defaultJudgeWithin = 2500 * time.Millisecond
 )
 
 // Peer is who a client is, and what it may use.
@@ -65,8 +69,9 @@ type Server struct {
 	// session. If zero, 10 s.
 	HandshakeTimeout time.Duration
 	// MaxHandshakes is the number of connections that may be unauthenticated at
-	// a time. One more ends the oldest of them, so that silent connections
-	// cannot keep clients out. If zero, 256.
+	// a time. One more ends the oldest of the address, of IPv6 the /64, that has
+	// most of them, so that silent connections cannot keep clients of other
+	// networks out. If zero, 256.
 	MaxHandshakes int
 	// MaxStreams is the number of streams of all clients together that may be open.
 	// One more is refused, and the client told why. If zero, 65536.
@@ -90,6 +95,8 @@ type Server struct {
 	quota      quota
 	seen       repeats
 	own        atomic.Pointer[func(netip.AddrPort) bool] // is it one of listeners?
+
+	judgeWithin time.Duration // how long Reauthorize bears with an answer that fails
 
 	mu        sync.Mutex
 	listeners map[net.Listener]struct{}
@@ -125,6 +132,9 @@ func (s *Server) init() {
 		}
 		if s.MaxHold == 0 {
 			s.MaxHold = defaultMaxHold
+		}
+		if s.judgeWithin == 0 {
+			s.judgeWithin = defaultJudgeWithin
 		}
 		if s.Carrier.Memory == nil {
 			s.Carrier.Memory = new(mux.Memory)
@@ -260,7 +270,7 @@ func (s *Server) serveConn(c net.Conn, ended func()) {
 func (s *Server) handshake(c net.Conn, log *zap.Logger) (*session, error) {
 	ctx, cancel := context.WithTimeout(s.ctx, s.HandshakeTimeout)
 	defer cancel()
-	defer s.handshakes.enter(cancel)()
+	defer s.handshakes.enter(c.RemoteAddr(), cancel)()
 	options := s.Carrier
 	options.Logger = log
 	options.Services = s.Services

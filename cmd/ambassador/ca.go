@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 
@@ -33,12 +34,12 @@ func readPassphrase(path string) ([]byte, error) {
 
 // ensureCA opens the CA of a state directory. Where there is none it makes one,
 // and tells note so.
-func ensureCA(dir, passphraseFile string, note func(msg string)) (*certs.CA, error) {
+func ensureCA(ctx context.Context, dir, passphraseFile string, note func(msg string)) (*certs.CA, error) {
 	passphrase, err := readPassphrase(passphraseFile)
 	if err != nil {
 		return nil, err
 	}
-	ca, made, err := certs.Ensure(dir, certs.InitOptions{Passphrase: passphrase})
+	ca, made, err := certs.Ensure(dir, certs.InitOptions{Passphrase: passphrase, Context: ctx})
 	if err != nil {
 		return nil, err
 	}

@@ -55,7 +55,7 @@ only renewing the issuer, once a year, asks for it.`,
 		if err != nil {
 			return err
 		}
-		ca, err := certs.Init(d, certs.InitOptions{TrustDomain: *domain, Provider: *name, Passphrase: secret})
+		ca, err := certs.Init(d, certs.InitOptions{TrustDomain: *domain, Provider: *name, Passphrase: secret, Context: cmd.Context()})
 		if err != nil {
 			return certsUsage(err)
 		}
@@ -101,7 +101,7 @@ A running "ambassador serve" minds the grant at once.
 		if err != nil {
 			return err
 		}
-		ca, err := ensureCA(d, *passphrase, func(msg string) { fmt.Fprintf(env.stderr, "ambassador: %s in %s\n", msg, d) })
+		ca, err := ensureCA(cmd.Context(), d, *passphrase, func(msg string) { fmt.Fprintf(env.stderr, "ambassador: %s in %s\n", msg, d) })
 		if err != nil {
 			return err
 		}
@@ -140,7 +140,7 @@ func checkGrant(links []string) error {
 
 // certsUsage marks what is wrong with a word as wrong usage.
 func certsUsage(err error) error {
-	if errors.Is(err, certs.ErrName) {
+	if errors.Is(err, certs.ErrName) || errors.Is(err, certs.ErrBounds) {
 		return usage(err)
 	}
 	return err
@@ -175,7 +175,7 @@ func newCertsList(env environment) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		ca, err := certs.Open(d, certs.OpenOptions{})
+		ca, err := certs.Open(d, certs.OpenOptions{Context: cmd.Context()})
 		if err != nil {
 			return err
 		}

@@ -38,7 +38,7 @@ Clients renew their own certificates from "ambassador connect".`,
 		if err != nil {
 			return err
 		}
-		ca, err := certs.Open(d, certs.OpenOptions{Passphrase: secret})
+		ca, err := certs.Open(d, certs.OpenOptions{Passphrase: secret, Context: cmd.Context()})
 		if err != nil {
 			return err
 		}

@@ -91,7 +91,7 @@ func setFlag(f *pflag.Flag, values []string) error {
 		return fmt.Errorf("takes one value, got %d", len(values))
 	}
 	if err := f.Value.Set(values[0]); err != nil {
-		return fmt.Errorf("%q: %w", values[0], err)
+		return fmt.Errorf("%q: %w", values[0], plainValue(err))
 	}
 	f.Changed = true
 	return nil

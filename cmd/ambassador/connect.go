@@ -152,11 +152,18 @@ func clientCredentials(cmd *cobra.Command, f connectFlags, environ []string, pro
 			return nil, usage(errors.New("--join makes a certificate of the provider's CA, --cert, --key and --ca bring one: give one or the other"))
 		}
 		token, err := readToken(*f.join, cmd.InOrStdin())
+		if errors.Is(err, errNoToken) {
+			// A token that was used may be gone, as a file of secrets or a pipe is.
+			if c, errLoad := certs.Load(files, certs.RoleClient); errLoad == nil {
+				log.Warn("no token, going on with the certificate that is there", zap.String("state_dir", files.Dir), zap.Error(err))
+				return c, nil
+			}
+		}
 		if err != nil {
 			return nil, err
 		}
 		j := &joiner{token: token, provider: provider, dir: files.Dir, log: log}
-		if err := j.join(); err != nil {
+		if err := j.join(tellingWaits(log)(cmd.Context())); err != nil {
 			return nil, err
 		}
 	}
@@ -182,5 +189,5 @@ func clientUpkeep(c *client.Client, credentials *certs.Credentials, f connectFla
 	if credentials.Renewable() {
 		parts = append(parts, clientRenewal(credentials, c.Provider, changed, func() { c.Renew("certificate renewed") }, log))
 	}
-	return certificates.now, begin(parts...)
+	return certificates.now, begin(tellingWaits(log)(context.Background()), parts...)
 }

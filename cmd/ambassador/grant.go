@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 
 	"ambassador/certs"
@@ -23,7 +24,7 @@ func newGrant(env environment) *cobra.Command {
 		if err := checkGrant(links); err != nil {
 			return err
 		}
-		ca, err := openCA(*dir, env.environ)
+		ca, err := openCA(cmd.Context(), *dir, env.environ)
 		if err != nil {
 			return err
 		}
@@ -57,7 +58,7 @@ Only a new invitation brings it back.`,
 		if err := checkGrant(links); err != nil {
 			return err
 		}
-		ca, err := openCA(*dir, env.environ)
+		ca, err := openCA(cmd.Context(), *dir, env.environ)
 		if err != nil {
 			return err
 		}
@@ -84,7 +85,7 @@ func newCertsRevoke(env environment) *cobra.Command {
 	}
 	dir := addStateDir(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		ca, err := openCA(*dir, env.environ)
+		ca, err := openCA(cmd.Context(), *dir, env.environ)
 		if err != nil {
 			return err
 		}
@@ -102,12 +103,12 @@ func revokeClient(cmd *cobra.Command, ca *certs.CA, name string) error {
 }
 
 // openCA opens the CA that there has to be.
-func openCA(dir string, environ []string) (*certs.CA, error) {
+func openCA(ctx context.Context, dir string, environ []string) (*certs.CA, error) {
 	d, err := stateDir(dir, environ)
 	if err != nil {
 		return nil, err
 	}
-	return certs.Open(d, certs.OpenOptions{})
+	return certs.Open(d, certs.OpenOptions{Context: ctx})
 }
 
 // atLeast is exactArgs for commands that take more.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -38,7 +39,10 @@ The token is a secret until it is used: who has it first gets the certificate.
 Only a hash of it is kept here. It shows who the provider is, so that the client
 needs no other file.
 
-Without --link a new client may use every link, and a known one keeps its grant.`,
+Without --link a new client may use every link, and a known one keeps its grant.
+The links count when the first host comes, unless the grant was changed since the
+invitation was made; from then on "ambassador grant" and "ambassador revoke"
+decide.`,
 		Example: `  ambassador invite client-server --link redis
   ambassador invite web --link redis --ttl 2h --uses 10
   ambassador invite list
@@ -86,7 +90,7 @@ func invite(cmd *cobra.Command, env environment, f inviteFlags, name string) err
 	if err != nil {
 		return err
 	}
-	ca, err := ensureCA(d, *f.passphrase, func(msg string) {
+	ca, err := ensureCA(cmd.Context(), d, *f.passphrase, func(msg string) {
 		fmt.Fprintf(env.stderr, "ambassador: %s in %s: the token is good with a \"serve\" that has the same --state-dir\n", msg, d)
 	})
 	if err != nil {
@@ -106,9 +110,14 @@ func invite(cmd *cobra.Command, env environment, f inviteFlags, name string) err
 		given.Token = token.Text()
 	}
 	if asJSON {
-		return writeJSON(cmd.OutOrStdout(), given)
+		err = writeJSON(cmd.OutOrStdout(), given)
+	} else {
+		err = showInvitation(cmd.OutOrStdout(), given, *f.out)
 	}
-	return showInvitation(cmd.OutOrStdout(), given, *f.out)
+	if err != nil && *f.out == "" {
+		err = errors.Join(err, ca.RevokeInvitation(token.ID)) // nobody has seen it
+	}
+	return err
 }
 
 // inviteResult is what invite prints as JSON.
@@ -142,17 +151,16 @@ func describeInvitation(i certs.Invitation) string {
 // clock is a moment that is near.
 func clock(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05 MST") }
 
-// joinCommand is what to paste on the other host.
+// joinCommand is what to paste on the other host. Of several links two may have
+// one port: without --expose the client exposes what it can of all.
 func joinCommand(address, file, token string, links []string) string {
 	join := token
 	if file != "" {
 		join = "@" + filepath.Base(file)
 	}
 	words := []string{"ambassador", "connect", address, "--join", join}
-	for _, l := range links {
-		if l != certs.EveryLink {
-			words = append(words, "--expose", l)
-		}
+	if len(links) == 1 && links[0] != certs.EveryLink {
+		words = append(words, "--expose", links[0])
 	}
 	return strings.Join(words, " ")
 }
@@ -179,8 +187,51 @@ func inviteAddress(given string, environ []string) (string, error) {
 	return net.JoinHostPort(name, port), nil
 }
 
-// writeToken puts a token where its owner alone can read it.
-func writeToken(path, token string) (err error) {
+// writeToken puts a token where its owner alone can read it. What is there and is
+// no regular file, such as a FIFO, is written to; a symbolic link is followed.
+func writeToken(path, token string) error {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if _, errLink := os.Readlink(path); errLink == nil {
+			return fmt.Errorf("--out: %s is a symbolic link that leads nowhere", path)
+		}
+		return replaceToken(path, token)
+	case err != nil:
+		return fmt.Errorf("--out: %w", err)
+	case info.IsDir():
+		return fmt.Errorf("--out: %s is a directory: expected a file", path)
+	}
+	// /dev/stdout may lead to a regular file, with more to come behind the token.
+	for _, own := range []*os.File{os.Stdout, os.Stderr} {
+		if i, err := own.Stat(); err == nil && os.SameFile(i, info) {
+			return writeThrough(own, path, token)
+		}
+	}
+	if info.Mode().IsRegular() {
+		target, err := filepath.EvalSymlinks(path)
+		if err != nil {
+			return fmt.Errorf("--out: %w", err)
+		}
+		return replaceToken(target, token)
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return fmt.Errorf("--out: %w", err)
+	}
+	return errors.Join(writeThrough(f, path, token), f.Close())
+}
+
+func writeThrough(f *os.File, path, token string) error {
+	if _, err := f.WriteString(token + "\n"); err != nil {
+		return fmt.Errorf("--out %s: %w", path, err)
+	}
+	return nil
+}
+
+// replaceToken writes a token beside a file and renames it: nobody sees half of
+// one, and whoever has the file of before open sees none.
+func replaceToken(path, token string) error {
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".") // 0600
 	if err != nil {
 		return fmt.Errorf("--out: %w", err)
@@ -208,7 +259,7 @@ func newInviteList(env environment) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		ca, err := openCA(*dir, env.environ)
+		ca, err := openCA(cmd.Context(), *dir, env.environ)
 		if err != nil {
 			return err
 		}
@@ -248,7 +299,7 @@ that has used it stays: "ambassador revoke NAME" ends that.`,
 	}
 	dir := addStateDir(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		ca, err := openCA(*dir, env.environ)
+		ca, err := openCA(cmd.Context(), *dir, env.environ)
 		if err != nil {
 			return err
 		}

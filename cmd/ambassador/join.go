@@ -24,27 +24,43 @@ func addJoin(f *pflag.FlagSet) *string {
 	return f.String("join", "", "`TOKEN` of an invitation, for the first start: the token, @FILE, or - for standard input; arguments show in ps, a file and AMBASSADOR_JOIN do not")
 }
 
-// readToken reads what --join says. No error tells the text: it may be a secret.
+// errNoToken: --join leads to no text at all.
+var errNoToken = errors.New("there is no token")
+
+// readToken reads what --join says; errNoToken comes with what cannot be read or
+// is empty. No error tells the text: it may be a secret.
 func readToken(word string, stdin io.Reader) (certs.Token, error) {
 	text := word
+	var b []byte
+	defer func() { clear(b) }()
+	var err error
 	if file, is := strings.CutPrefix(word, "@"); is {
-		b, err := os.ReadFile(file)
-		if err != nil {
-			return certs.Token{}, usage(fmt.Errorf("--join: %w", err))
+		if b, err = os.ReadFile(file); err != nil {
+			return certs.Token{}, usage(fmt.Errorf("--join: %w: %w", errNoToken, err))
 		}
 		text = string(b)
 	} else if word == "-" {
-		b, err := io.ReadAll(io.LimitReader(stdin, 4096))
-		if err != nil {
-			return certs.Token{}, fmt.Errorf("--join: reading standard input: %w", err)
+		if b, err = io.ReadAll(io.LimitReader(stdin, 4096)); err != nil {
+			return certs.Token{}, fmt.Errorf("--join: %w: reading standard input: %w", errNoToken, err)
 		}
 		text = string(b)
+	}
+	if strings.TrimSpace(text) == "" {
+		return certs.Token{}, usage(fmt.Errorf(`--join: %w in %s: expected what "ambassador invite NAME" printed on the provider's host`, errNoToken, tokenSource(word)))
 	}
 	token, err := certs.ParseToken(text)
 	if err != nil {
 		return certs.Token{}, usage(fmt.Errorf(`--join: %w: expected what "ambassador invite NAME" printed on the provider's host`, err))
 	}
 	return token, nil
+}
+
+// tokenSource is where an empty token was read from.
+func tokenSource(word string) string {
+	if file, is := strings.CutPrefix(word, "@"); is {
+		return file
+	}
+	return "standard input"
 }
 
 // The pauses between attempts to join, drawn at random up to twice as long.
@@ -65,10 +81,12 @@ type joiner struct {
 var errEnded = errors.New("ended before the client had joined")
 
 // join asks until it has an answer: either side may start first. A signal ends
-// it, with errEnded.
-func (j *joiner) join() error {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+// it, with errEnded, and a second one the process.
+func (j *joiner) join(ctx context.Context) error {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	defer func() { j.token = certs.Token{} }() // it is not needed in memory any longer
+	defer context.AfterFunc(ctx, stop)()
 	pauses := backoff.ExponentialBackOff{InitialInterval: firstJoinPause, MaxInterval: longestJoinPause, Multiplier: 2, RandomizationFactor: 1}
 	pauses.Reset()
 	told := ""

@@ -22,12 +22,14 @@ type service struct {
 	reload   func() // SIGHUP; one at a time
 }
 
+// endWithin is what a second signal leaves for resets and a last line. Whatever
+// is waited for then, a disk or a lock, is not waited for any longer.
+const endWithin = time.Second
+
 // supervise runs a service until it fails or a signal ends it. SIGTERM and
 // SIGINT drain it, a second one ends it at once. SIGHUP reloads.
 func supervise(s service, drain time.Duration, log *zap.Logger) error {
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
-	defer signal.Stop(signals)
+	signals := endingSignals(log)
 	defer onHangup(s.reload, log)()
 	ended := make(chan error, 1)
 	go func() { ended <- s.run() }()
@@ -45,6 +47,22 @@ func supervise(s service, drain time.Duration, log *zap.Logger) error {
 		log.Info("drained")
 	}
 	return err
+}
+
+// endingSignals brings the first two signals that are to end the process. It is
+// never stopped: the second one counts until the process has ended.
+func endingSignals(log *zap.Logger) <-chan os.Signal {
+	got := make(chan os.Signal, 2)
+	signal.Notify(got, syscall.SIGTERM, os.Interrupt)
+	ending := make(chan os.Signal, 2)
+	go func() {
+		ending <- <-got
+		ending <- <-got
+		time.Sleep(endWithin)
+		log.Error("ended by a second signal, while something did not end")
+		os.Exit(exitFailed)
+	}()
+	return ending
 }
 
 // onHangup reloads at each SIGHUP until stop.

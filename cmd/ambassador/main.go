@@ -5,8 +5,15 @@
 // files, signals and exit codes.
 package main
 
-import "os"
+import (
+	"fmt"
+	"os"
+)
 
 func main() {
+	if err := keepMemoryPrivate(); err != nil {
+		// A sandbox may forbid it: the work goes on.
+		fmt.Fprintf(os.Stderr, "ambassador: core files and other processes of this user may show secrets: %v\n", err)
+	}
 	os.Exit(execute(environment{args: os.Args[1:], environ: os.Environ(), stdout: os.Stdout, stderr: os.Stderr}))
 }

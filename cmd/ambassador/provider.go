@@ -4,6 +4,9 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"net"
+	"sync"
+	"time"
 
 	"ambassador/certs"
 	"ambassador/server"
@@ -28,7 +31,7 @@ type provider struct {
 
 // newProvider takes the given files, else those of the private CA, which it
 // makes when it is missing.
-func newProvider(f serveFlags, environ []string, log *zap.Logger) (*provider, error) {
+func newProvider(ctx context.Context, f serveFlags, environ []string, log *zap.Logger) (*provider, error) {
 	if f.files.given() {
 		return foreignProvider(f, environ)
 	}
@@ -39,7 +42,7 @@ func newProvider(f serveFlags, environ []string, log *zap.Logger) (*provider, er
 	if err != nil {
 		return nil, err
 	}
-	ca, err := ensureCA(dir, *f.passphrase, func(msg string) { log.Info(msg, zap.String("state_dir", dir)) })
+	ca, err := ensureCA(ctx, dir, *f.passphrase, func(msg string) { log.Info(msg, zap.String("state_dir", dir)) })
 	if err != nil {
 		return nil, err
 	}
@@ -85,20 +88,54 @@ func enrolment(ca *certs.CA, c *certs.Credentials, log *zap.Logger) map[string]s
 		log.Info(msg, zap.String("peer", given.Identity), zap.String("client_addr", given.Peer), zap.Strings("links", given.Links),
 			zap.String("invitation", given.Invitation), zap.String("serial", given.Serial), zap.Time("not_after", given.NotAfter))
 	}}
+	refused := &refusals{log: log}
+	waiting := tellingWaits(log)
 	return map[string]server.Service{certs.EnrolProtocol: {
 		TLSConfig: e.TLSConfig(),
 		Serve: func(ctx context.Context, conn *tls.Conn) error {
-			err := e.Serve(ctx, conn)
-			switch {
-			case err == nil:
-			case errors.Is(err, certs.ErrRequest), errors.Is(err, certs.ErrBusy), ctx.Err() != nil:
-				return err // a stranger's noise: the server logs it at debug
-			default:
-				log.Warn("enrolment refused", zap.Stringer("client_addr", conn.RemoteAddr()), zap.Error(err))
+			err := e.Serve(waiting(ctx), conn)
+			if err != nil && ctx.Err() == nil {
+				refused.tell(conn.RemoteAddr(), err, time.Now())
 			}
 			return err
 		},
 	}}
+}
+
+// tellBusyEvery is how often it is told that askers are turned away.
+const tellBusyEvery = time.Minute
+
+// refusals tells of enrolments that were refused.
+type refusals struct {
+	log *zap.Logger
+
+	mu     sync.Mutex
+	busy   int // since busyAt
+	busyAt time.Time
+}
+
+func (r *refusals) tell(from net.Addr, err error, now time.Time) {
+	switch {
+	case errors.Is(err, certs.ErrRequest):
+		// A stranger's noise: the server logs it at debug.
+	case errors.Is(err, certs.ErrBusy):
+		r.tellBusy(from, err, now)
+	default:
+		r.log.Warn("enrolment refused", zap.Stringer("client_addr", from), zap.Error(err))
+	}
+}
+
+// tellBusy warns once a minute: joiners who wait would not know why.
+func (r *refusals) tellBusy(from net.Addr, err error, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.busy++
+	if now.Sub(r.busyAt) < tellBusyEvery {
+		return
+	}
+	r.log.Warn("too many ask to be enrolled, some are told to come back", zap.Int("turned_away", r.busy),
+		zap.Stringer("client_addr", from), zap.Error(err))
+	r.busy, r.busyAt = 0, now
 }
 
 // foreignProvider uses another CA's certificates: nobody may do anything that
@@ -125,7 +162,7 @@ func (p *provider) upkeep(s *server.Server, log *zap.Logger) *upkeep {
 	certificates := newReloader(p.credentials, p.blame, changed.ring, log)
 	p.reload = certificates.now
 	if p.ca == nil {
-		return begin(every(lookEvery, nil, certificates.look))
+		return begin(context.Background(), every(lookEvery, nil, certificates.look))
 	}
 	grants := &grantsUpkeep{watch: certs.NewWatch(p.ca.GrantsPath()), reauthorize: s.Reauthorize, log: log}
 	ca := &caUpkeep{ca: p.ca, credentials: p.credentials, reload: certificates, passphrase: p.passphrase, log: log}
@@ -133,5 +170,7 @@ func (p *provider) upkeep(s *server.Server, log *zap.Logger) *upkeep {
 		certificates.now()
 		grants.apply()
 	}
-	return begin(every(lookEvery, nil, certificates.look), every(lookEvery, nil, grants.look), every(maintainEvery, changed, ca.maintain))
+	return begin(tellingWaits(log)(context.Background()), every(lookEvery, nil, certificates.look), every(lookEvery, nil, grants.look), func(ctx context.Context) {
+		every(maintainEvery, changed, func() { ca.maintain(ctx) })(ctx)
+	})
 }

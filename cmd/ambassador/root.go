@@ -1,13 +1,20 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"strconv"
 	"strings"
+	"sync"
+	"time"
+
+	"ambassador/certs"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"go.uber.org/zap"
 )
 
 // environment is all that a run takes from the outside.
@@ -24,11 +31,32 @@ func execute(env environment) int {
 	root.SetArgs(withForward(root, env.args))
 	root.SetOut(env.stdout)
 	root.SetErr(env.stderr)
-	err := root.Execute()
+	err := root.ExecuteContext(certs.OnWait(context.Background(), func(path string) {
+		fmt.Fprintf(env.stderr, "ambassador: %s %s\n", waitingFor, path)
+	}))
 	if err != nil {
 		fmt.Fprintf(env.stderr, "ambassador: %v\n", err)
 	}
 	return exitCode(err)
+}
+
+// waitingFor is what a command says that waits for a lock, before its path.
+const waitingFor = "waiting for another process that holds"
+
+// tellingWaits makes contexts in which waits for locks are logged: once a
+// minute, as it may be that everybody who comes has to wait.
+func tellingWaits(log *zap.Logger) func(context.Context) context.Context {
+	var mu sync.Mutex
+	var last time.Time
+	tell := func(path string) {
+		mu.Lock()
+		defer mu.Unlock()
+		if time.Since(last) >= time.Minute {
+			last = time.Now()
+			log.Warn(waitingFor + " " + path)
+		}
+	}
+	return func(ctx context.Context) context.Context { return certs.OnWait(ctx, tell) }
 }
 
 func newRoot(env environment) *cobra.Command {
@@ -59,13 +87,36 @@ with --config, under its name. Flags beat the environment, which beats the file.
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return configure(cmd, env.environ) },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usage(fmt.Errorf("%w: see %q", err, cmd.CommandPath()+" --help"))
+		return usage(fmt.Errorf("%w: see %q", plainFlag(err), cmd.CommandPath()+" --help"))
 	})
 	root.PersistentFlags().String("config", "", "YAML `FILE` with flags by their names")
 	addLogFlags(root.PersistentFlags())
 	root.AddCommand(newServe(env), newConnect(env), newForward(env),
 		newInvite(env), newGrant(env), newRevoke(env), newCerts(env), newVersion())
 	return root
+}
+
+// plainFlag is an error about a flag's value, with plainValue's words.
+func plainFlag(err error) error {
+	var value *pflag.InvalidValueError
+	if plain := plainValue(err); plain != err && errors.As(err, &value) {
+		return fmt.Errorf("--%s %q: %w", value.GetFlag().Name, value.GetValue(), plain)
+	}
+	return err
+}
+
+// plainValue says what was expected, where err names a function of Go's.
+func plainValue(err error) error {
+	var number *strconv.NumError
+	switch {
+	case !errors.As(err, &number):
+		return err
+	case number.Func == "ParseBool":
+		return errors.New("expected true or false")
+	case errors.Is(number, strconv.ErrRange):
+		return errors.New("expected a smaller number")
+	}
+	return errors.New("expected a whole number")
 }
 
 // withForward makes HOST PORT the arguments of forward, as the image of 2013

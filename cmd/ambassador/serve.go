@@ -64,7 +64,7 @@ func serve(cmd *cobra.Command, env environment, f serveFlags) error {
 	if err := f.listen.check(); err != nil {
 		return err
 	}
-	p, err := newProvider(f, env.environ, log)
+	p, err := newProvider(tellingWaits(log)(cmd.Context()), f, env.environ, log)
 	if err != nil {
 		return err
 	}

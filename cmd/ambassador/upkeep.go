@@ -21,6 +21,8 @@ const (
 	// hour: what renews itself has tried for a week then.
 	tellExpiry      = 4
 	tellExpiryEvery = time.Hour
+	// tellGrantsEvery is how often it is told that grants cannot be read.
+	tellGrantsEvery = time.Minute
 )
 
 // upkeep is what goes on beside a service: files that change are taken over, and
@@ -30,10 +32,10 @@ type upkeep struct {
 	parts  sync.WaitGroup
 }
 
-// begin runs each part in a goroutine of its own.
-func begin(parts ...func(context.Context)) *upkeep {
+// begin runs each part in a goroutine of its own, until ctx is done at the latest.
+func begin(ctx context.Context, parts ...func(context.Context)) *upkeep {
 	u := &upkeep{}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(ctx)
 	u.cancel = cancel
 	for _, part := range parts {
 		u.parts.Go(func() { part(ctx) })
@@ -182,19 +184,22 @@ type caUpkeep struct {
 	toldAt  time.Time
 }
 
-// maintain looks whether anything is due.
-func (u *caUpkeep) maintain() {
+// maintain looks whether anything is due. It waits for others until ctx is done.
+func (u *caUpkeep) maintain(ctx context.Context) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	due := u.due()
-	done, err := u.ca.Maintain(nil, due)
+	due, ca := u.due(), u.ca.With(ctx)
+	done, err := ca.Maintain(nil, due)
 	if errors.Is(err, certs.ErrSealed) && u.passphrase != "" {
 		var secret []byte
 		if secret, err = readPassphrase(u.passphrase); err == nil {
 			var more certs.Maintenance
-			more, err = u.ca.Maintain(secret, due)
+			more, err = ca.Maintain(secret, due)
 			done = certs.Maintenance{Root: more.Root, Issuer: more.Issuer, Provider: done.Provider || more.Provider}
 		}
+	}
+	if ctx.Err() != nil {
+		return // the service ends, and has nobody to tell
 	}
 	u.tell(done, err)
 	if done.Provider {
@@ -241,6 +246,7 @@ type grantsUpkeep struct {
 	mu     sync.Mutex
 	failed bool
 	told   string
+	toldAt time.Time
 }
 
 func (u *grantsUpkeep) look() {
@@ -266,8 +272,8 @@ func (u *grantsUpkeep) applyLocked() {
 		u.told = ""
 		return
 	}
-	if why := err.Error(); why != u.told {
-		u.told = why
-		u.log.Error("grants could not be read for all sessions, will try again", zap.Error(err))
+	if why := err.Error(); why != u.told || time.Since(u.toldAt) >= tellGrantsEvery {
+		u.told, u.toldAt = why, time.Now()
+		u.log.Error("grants could not be read for all sessions, will try again; a session that cannot be judged for 3s ends", zap.Error(err))
 	}
 }
