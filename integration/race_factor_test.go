@@ -2,7 +2,7 @@ package integration
 
 import "time"
 
-// idleFactor widens what is measured in processor time: the race detector takes
+// idleFactor widens what takes processor time or is measured in it: the race detector takes
 // several times as much for everything (go.dev/doc/articles/race_detector).
 var idleFactor = func() time.Duration {
 	if raceEnabled {

@@ -205,7 +205,7 @@ func TestPeerThatSpeaksRawFrames(t *testing.T) {
 				}
 			}
 			took := time.Since(began)
-			within(t, 2*time.Second, func() bool { return stays.said.Load() > said+20 })
+			within(t, 2*time.Second*idleFactor, func() bool { return stays.said.Load() > said+20 })
 			if err := visit(p.entry, random(2000)); err != nil {
 				t.Error("another client's consumer:", err)
 			}
