@@ -38,7 +38,7 @@ type Dialer struct {
 
 // Dial connects to t. While the hold budget lasts it tries again after every
 // failure, as it takes for a service that is being restarted; with none it
-// tries once. The error is that of the last attempt.
+// tries once. The error is that of the last attempt that came to an end.
 func (d *Dialer) Dial(ctx context.Context, t Target, hold time.Duration) (*net.TCPConn, error) {
 	budget := hold
 	if budget <= 0 {
@@ -51,11 +51,16 @@ func (d *Dialer) Dial(ctx context.Context, t Target, hold time.Duration) (*net.T
 	defer cancel()
 	pauses := backoff.ExponentialBackOff{InitialInterval: firstPause, MaxInterval: longestPause, Multiplier: 2, RandomizationFactor: 0.5}
 	pauses.Reset()
+	var before error
 	for {
 		c, err := d.attempt(ctx, t)
 		if err == nil {
 			return c, nil
 		}
+		if ctx.Err() != nil && before != nil {
+			return nil, before // the budget cut this attempt off: it says nothing of the backend
+		}
+		before = err
 		if hold <= 0 || errors.Is(err, ErrSelf) {
 			return nil, err
 		}
