@@ -13,29 +13,6 @@ import (
 	"ambassador/mux"
 )
 
-// deaf is a connection that nobody reads any more once it is told.
-type deaf struct {
-	net.Conn
-	told chan struct{}
-	over chan struct{} // closed with it
-	once sync.Once
-}
-
-func (d *deaf) Read(p []byte) (int, error) {
-	select {
-	case <-d.told:
-		<-d.over
-		return 0, net.ErrClosed
-	default:
-		return d.Conn.Read(p)
-	}
-}
-
-func (d *deaf) Close() error {
-	d.once.Do(func() { close(d.over) })
-	return d.Conn.Close()
-}
-
 // A client that reads nothing, with small messages waiting for it, keeps a drain
 // from telling it. Neither the others nor the drain's time wait for that.
 func TestShutdownDoesNotWaitForADeafClient(t *testing.T) {
@@ -72,7 +49,7 @@ func TestShutdownDoesNotWaitForADeafClient(t *testing.T) {
 	if err := dialled.(*net.TCPConn).SetReadBuffer(64 << 10); err != nil {
 		t.Fatal(err)
 	}
-	conn := &deaf{Conn: dialled, told: make(chan struct{}), over: make(chan struct{})}
+	conn := &gate{Conn: dialled, shut: make(chan struct{}), closed: make(chan struct{})}
 	m, err := mux.Client(t.Context(), conn, testCA().config(t, "client/deaf"), mux.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -90,7 +67,7 @@ func TestShutdownDoesNotWaitForADeafClient(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	close(conn.told)
+	close(conn.shut)
 	look := time.NewTicker(200 * time.Millisecond)
 	defer look.Stop()
 	for before := int64(-1); written.Load() != before; <-look.C { // until nothing more is taken
