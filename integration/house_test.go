@@ -45,8 +45,9 @@ func goList(t *testing.T, args ...string) []goPackage {
 var mayImport = map[string][]string{
 	"ambassador/cmd/ambassador": {"ambassador/server", "ambassador/client", "ambassador/certs", "ambassador/internal/..."},
 	"ambassador/cmd/demo":       {"ambassador/server", "ambassador/client", "ambassador/certs", "ambassador/internal/..."},
-	"ambassador/server":         {"ambassador/mux", "ambassador/internal/link", "ambassador/internal/relay"},
-	"ambassador/client":         {"ambassador/mux", "ambassador/internal/link", "ambassador/internal/relay"},
+	"ambassador/server":         {"ambassador/mux", "ambassador/internal/link", "ambassador/internal/relay", "ambassador/internal/live"},
+	"ambassador/client":         {"ambassador/mux", "ambassador/internal/link", "ambassador/internal/relay", "ambassador/internal/live"},
+	"ambassador/internal/admin": {"ambassador/internal/live"},
 	"ambassador/integration":    {"ambassador/..."},
 	// The clients that it makes by the thousand; all else runs the real binary.
 	"ambassador/integration/bench": {"ambassador/certs", "ambassador/mux"},

@@ -1,0 +1,110 @@
+package live
+
+import (
+	"net"
+	"time"
+)
+
+// Carrier is what a session's row asks the session itself when it is looked at.
+// mux.Session is one.
+type Carrier interface {
+	RTT() time.Duration     // 0 if not measured yet
+	Silence() time.Duration // since anything was heard
+	RemoteAddr() net.Addr
+	LocalAddr() net.Addr
+}
+
+// Session is the row of a live session. A nil one takes every call.
+type Session struct {
+	table   *Table
+	id      uint64
+	peer    string
+	version string
+	carrier Carrier
+	end     func()
+	since   time.Time
+
+	// The table's mu guards the rest.
+	draining bool
+	done     Bytes // of streams that have ended
+}
+
+// OpenSession adds the row of a session. end is called, in a goroutine of its
+// own, when an operator wants the session ended.
+func (t *Table) OpenSession(peer, version string, carrier Carrier, end func()) *Session {
+	if t == nil {
+		return nil
+	}
+	s := &Session{table: t, id: t.ids.Add(1), peer: peer, version: version, carrier: carrier, end: end, since: time.Now()}
+	t.lock()
+	t.sessions[s.id] = s
+	t.opened++
+	t.mu.Unlock()
+	t.Event(Event{Kind: SessionOpened, Peer: peer, Text: "session opened from " + carrier.RemoteAddr().String()})
+	return s
+}
+
+// ID is the session's number, 0 for none.
+func (s *Session) ID() uint64 {
+	if s == nil {
+		return 0
+	}
+	return s.id
+}
+
+// Drain notes that the session takes no new streams.
+func (s *Session) Drain() {
+	if s == nil {
+		return
+	}
+	s.table.mu.Lock()
+	defer s.table.mu.Unlock()
+	s.draining = true
+}
+
+// End removes the row. why is nil after an end that was wanted.
+func (s *Session) End(why error) {
+	if s == nil {
+		return
+	}
+	s.table.lock()
+	_, there := s.table.sessions[s.id]
+	delete(s.table.sessions, s.id)
+	if there {
+		s.table.lasted.observe(time.Since(s.since))
+	}
+	s.table.mu.Unlock()
+	if !there {
+		return
+	}
+	e := Event{Kind: SessionEnded, Peer: s.peer, Text: "session ended"}
+	if why != nil {
+		e.Kind, e.Text, e.Reason, e.Problem = SessionBroken, "session lost", why.Error(), true
+	}
+	s.table.Event(e)
+}
+
+// state is the row without its running streams. The table's mu is held.
+func (s *Session) state() SessionState {
+	return SessionState{
+		ID: s.id, Peer: s.peer, Version: s.version, Since: s.since, Draining: s.draining, Bytes: s.done,
+		Remote: s.carrier.RemoteAddr().String(), Local: s.carrier.LocalAddr().String(),
+	}
+}
+
+func (s *Session) measure() (rtt, silent time.Duration) { return s.carrier.RTT(), s.carrier.Silence() }
+
+// KillSession ends the session of that ID, and says whether there was one.
+func (t *Table) KillSession(id uint64) bool {
+	if t == nil {
+		return false
+	}
+	t.lock()
+	s := t.sessions[id]
+	t.mu.Unlock()
+	if s == nil {
+		return false
+	}
+	go s.end()
+	return true
+}
