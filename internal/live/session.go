@@ -91,13 +91,15 @@ func (s *Session) End(why error) {
 
 // state is the row without its running streams. The table's mu is held.
 func (s *Session) state() SessionState {
-	return SessionState{
-		ID: s.id, Peer: s.peer, Version: printable(s.version), Since: s.since, Draining: s.draining, Bytes: s.done,
-		Remote: s.carrier.RemoteAddr().String(), Local: s.carrier.LocalAddr().String(),
-	}
+	return SessionState{ID: s.id, Peer: s.peer, Since: s.since, Draining: s.draining, Bytes: s.done}
 }
 
-func (s *Session) measure() (rtt, silent time.Duration) { return s.carrier.RTT(), s.carrier.Silence() }
+// describe adds what takes longer, and needs no lock of the table's.
+func (s *Session) describe(state *SessionState) {
+	state.Version = printable(s.version)
+	state.Remote, state.Local = s.carrier.RemoteAddr().String(), s.carrier.LocalAddr().String()
+	state.RTT, state.Silent = s.carrier.RTT(), s.carrier.Silence()
+}
 
 // KillSession ends the session of that ID, and says whether there was one. Its
 // streams end as Killed.
