@@ -15,6 +15,9 @@ import (
 	"go.uber.org/zap"
 )
 
+// maxVersion bounds what is kept and logged of a client's version, in bytes.
+const maxVersion = 64
+
 // drainGrace is how long a drained client has to close its session.
 const drainGrace = time.Second
 
@@ -42,6 +45,7 @@ type session struct {
 }
 
 func newSession(s *Server, m *mux.Session, p Peer, version string) *session {
+	version = version[:min(len(version), maxVersion)] // the client may say what it likes
 	ss := &session{server: s, mux: m, peer: p, version: version, grant: grant{links: p.Links}, welcomed: make(chan struct{})}
 	ss.ended, ss.cancel = context.WithCancel(context.Background())
 	return ss
@@ -83,13 +87,13 @@ func (ss *session) offers() []mux.Offer {
 // is called when it is over and all of its goroutines are.
 func (ss *session) serve(ended func()) {
 	began := time.Now()
-	row := ss.server.Table.OpenSession(ss.peer.Identity, ss.version, ss.mux, ss.kill)
+	row := ss.server.Table.OpenSession(ss.peer.Identity, ss.version, ss.mux, func() { ss.end(live.Killed) })
 	ss.row.Store(row)
 	if ss.draining.Load() {
 		row.Drain() // drain may not have found it
 	}
 	ss.log().Info("client connected", zap.Int("links", len(ss.offers())), zap.String("version", ss.version))
-	stop := context.AfterFunc(ss.server.ctx, func() { ss.mux.Close() })
+	stop := context.AfterFunc(ss.server.ctx, func() { ss.end(live.DrainTimeout) })
 	ss.streams.Add(1)
 	ss.watchControl()
 	ss.mux.Handle(func(st *mux.Stream) {
@@ -121,9 +125,9 @@ func (ss *session) lost(reason error) error {
 	return reason
 }
 
-// kill ends the session for an operator. Its streams are told why.
-func (ss *session) kill() {
-	ss.grant.abort(live.Killed)
+// end ends the session. The client is told why its streams end.
+func (ss *session) end(why live.Reason) {
+	ss.grant.abort(why)
 	ss.mux.Close()
 }
 
@@ -136,7 +140,7 @@ func (ss *session) watchControl() {
 		m, err := control.Receive()
 		if err != nil {
 			if ss.mux.Err() == nil {
-				ss.log().Warn("client's control stream failed, ending its session", zap.Error(err))
+				ss.server.seen.warn(ss.log(), ss.peer.Identity, "client's control stream failed, ending its session", err.Error(), zap.Error(err))
 			}
 			ss.streams.Done()
 			ss.mux.Close()
