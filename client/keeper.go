@@ -296,6 +296,9 @@ func (k *keeper) hold(s *session) (next *session) {
 		defer stop()
 		select {
 		case <-s.Retire():
+			if k.c.ctx.Err() != nil {
+				break // Close takes its second for the last words, and no more
+			}
 			if err := s.Finish(k.c.ctx); err != nil && k.c.ctx.Err() == nil {
 				k.c.log.Warn("session ended before the provider had its last bytes", zap.Error(err))
 			}

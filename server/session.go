@@ -87,13 +87,16 @@ func (ss *session) offers() []mux.Offer {
 // is called when it is over and all of its goroutines are.
 func (ss *session) serve(ended func()) {
 	began := time.Now()
-	row := ss.server.Table.OpenSession(ss.peer.Identity, ss.version, ss.mux, func() { ss.end(live.Killed) })
+	row := ss.server.Table.OpenSession(ss.peer.Identity, ss.version, ss.mux, func() { ss.mux.Close() })
 	ss.row.Store(row)
 	if ss.draining.Load() {
 		row.Drain() // drain may not have found it
 	}
 	ss.log().Info("client connected", zap.Int("links", len(ss.offers())), zap.String("version", ss.version))
-	stop := context.AfterFunc(ss.server.ctx, func() { ss.end(live.DrainTimeout) })
+	stop := context.AfterFunc(ss.server.ctx, func() {
+		ss.grant.abort(live.DrainTimeout) // the client is told why
+		ss.mux.Close()
+	})
 	ss.streams.Add(1)
 	ss.watchControl()
 	ss.mux.Handle(func(st *mux.Stream) {
@@ -123,12 +126,6 @@ func (ss *session) lost(reason error) error {
 		return nil
 	}
 	return reason
-}
-
-// end ends the session. The client is told why its streams end.
-func (ss *session) end(why live.Reason) {
-	ss.grant.abort(why)
-	ss.mux.Close()
 }
 
 // watchControl takes what the client says after its hello, and ends the session of

@@ -102,20 +102,31 @@ func (s *Session) describe(state *SessionState) {
 }
 
 // KillSession ends the session of that ID, and says whether there was one. Its
-// streams end as Killed.
+// streams are reset first and end as Killed.
 func (t *Table) KillSession(id uint64) bool {
 	if t == nil {
 		return false
 	}
 	t.lock()
 	s := t.sessions[id]
+	var on []*Stream
 	if s != nil {
 		s.killed = true
+		for _, st := range t.streams {
+			if st.session == s {
+				on = append(on, st)
+			}
+		}
 	}
 	t.mu.Unlock()
 	if s == nil {
 		return false
 	}
-	go s.end()
+	go func() {
+		for _, st := range on {
+			st.kill()
+		}
+		s.end()
+	}()
 	return true
 }

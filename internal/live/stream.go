@@ -195,20 +195,24 @@ func (t *Table) KillStream(id uint64) bool {
 	}
 	t.lock()
 	s := t.streams[id]
-	var flow Flow
-	var giveUp func()
-	if s != nil {
-		s.killed = true
-		flow, giveUp = s.flow, s.giveUp
-	}
 	t.mu.Unlock()
+	if s != nil {
+		s.kill()
+	}
+	return s != nil
+}
+
+func (s *Stream) kill() {
+	s.table.mu.Lock()
+	s.killed = true
+	flow, giveUp := s.flow, s.giveUp
+	s.table.mu.Unlock()
 	switch {
 	case flow != nil:
 		flow.Abort(Killed.String())
 	case giveUp != nil:
 		giveUp()
 	}
-	return s != nil
 }
 
 // printable is what a peer has said, fit for a terminal.

@@ -151,10 +151,17 @@ func TestOperatorEndsASession(t *testing.T) {
 	session := table.OpenSession("web", "", c, c.end)
 	st := table.OpenStream("web", "redis", 1, "c", "")
 	st.On(session, 1)
+	f := new(flow)
+	st.Carry(f)
+	other := new(flow)
+	table.OpenStream("web", "redis", 1, "c", "").Carry(other)
 	if !table.KillSession(session.ID()) {
 		t.Fatal("there is no such session")
 	}
 	within(t, "the session is ended", c.ended)
+	if f.aborted != "killed" || other.aborted != "" {
+		t.Errorf("its stream was aborted with %q, another with %q", f.aborted, other.aborted)
+	}
 	if why := st.End(SessionLost); why != Killed {
 		t.Errorf("its stream ended as %v", why)
 	}
