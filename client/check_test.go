@@ -94,7 +94,9 @@ func TestProviderThatCannotAnswer(t *testing.T) {
 		}
 		checked := make(chan error, 1)
 		go func() { checked <- c.Check(t.Context(), 0) }()
-		p.session(t).Control().Receive()
+		s := p.session(t)
+		s.Control().Receive() // the first one
+		s.Control().Receive()
 		c.Close()
 		if err := <-checked; !errors.Is(err, ErrNoSession) {
 			t.Errorf("with its session gone: %v", err)
