@@ -13,7 +13,7 @@ func (s *Session) read() error {
 	var h frameHeader
 	for {
 		if _, err := io.ReadFull(s.tls, h[:]); err != nil {
-			return readCause(err)
+			return s.readCause(err)
 		}
 		s.life.heard()
 		if err := s.received(&h); err != nil {
@@ -59,6 +59,7 @@ func (s *Session) receivedFrame(h *frameHeader) error {
 	switch {
 	case st == nil: // it ended here before the peer knew
 		return s.discard(h.body())
+	case flags&flagRST != 0: // the length is its code
 	case h.frameType() == typeWindowUpdate:
 		st.addCredit(h.length())
 	case h.length() > 0:
@@ -68,11 +69,19 @@ func (s *Session) receivedFrame(h *frameHeader) error {
 	}
 	switch {
 	case flags&flagRST != 0:
-		st.receivedReset()
+		st.receivedReset(resetCodeOf(h))
 	case flags&flagFIN != 0:
 		return st.receivedFIN()
 	}
 	return nil
+}
+
+// resetCodeOf is the code in a reset frame. yamux lets a data frame reset too.
+func resetCodeOf(h *frameHeader) uint32 {
+	if h.frameType() != typeWindowUpdate {
+		return 0
+	}
+	return h.length()
 }
 
 func (s *Session) discard(n uint32) error {
@@ -81,7 +90,7 @@ func (s *Session) discard(n uint32) error {
 	}
 	_, err := io.CopyN(io.Discard, s.tls, int64(n))
 	s.life.heard()
-	return readCause(err)
+	return s.readCause(err)
 }
 
 // opened registers a stream that the peer opens. Only clients open any, in odd
@@ -128,12 +137,15 @@ func (s *Session) rejectLocked(id uint32) error {
 	return nil
 }
 
-func readCause(err error) error {
-	switch err {
-	case nil:
+// readCause says what the end of reading means.
+func (s *Session) readCause(err error) error {
+	switch {
+	case err == nil:
 		return nil
-	case io.EOF, io.ErrUnexpectedEOF:
-		return fmt.Errorf("%w: the other ambassador closed the connection", ErrSessionLost)
+	case err == io.EOF && !s.wire.ended: // behind a close_notify (RFC 8446 §6.1), between frames
+		return fmt.Errorf("%w: %w", ErrSessionLost, ErrEnded)
+	case err == io.EOF, err == io.ErrUnexpectedEOF: // crypto/tls takes an end between records for a good one
+		return fmt.Errorf("%w: the connection ended without a goodbye", ErrSessionLost)
 	}
 	return fmt.Errorf("%w: %w", ErrSessionLost, err)
 }

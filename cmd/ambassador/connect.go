@@ -11,12 +11,14 @@ import (
 	"ambassador/certs"
 	"ambassador/client"
 	"ambassador/internal/link"
+	"ambassador/internal/live"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 )
 
 type connectFlags struct {
+	sessions   *bool
 	expose     *[]string
 	exposeHost *string
 	hold       *time.Duration
@@ -47,6 +49,7 @@ the environment, else all that the provider grants.`,
 		Args: exactArgs(1, "HOST:PORT of a provider, such as big-server:7000"),
 	}
 	f := connectFlags{
+		sessions:   addLogSessions(cmd.Flags()),
 		expose:     cmd.Flags().StringArray("expose", nil, "local port and what it stands for: `[LOCAL=]REMOTE`; may be repeated"),
 		exposeHost: addExposeHost(cmd.Flags()),
 		hold:       addHold(cmd.Flags()),
@@ -84,9 +87,10 @@ func connect(cmd *cobra.Command, env environment, f connectFlags, provider strin
 	if err != nil {
 		return err
 	}
+	table := new(live.Table)
 	c := &client.Client{
 		Provider: provider, TLSConfig: credentials.ClientConfig(host), Expose: exposes, ExposeHost: exposeHost,
-		Hold: holdOf(*f.hold), Version: buildVersion(), Explain: explainAttempt, Logger: log,
+		Hold: holdOf(*f.hold), Table: table, LogSessions: *f.sessions, Version: buildVersion(), Explain: explainAttempt, Logger: log,
 	}
 	reload, keep := clientUpkeep(c, credentials, f, log)
 	defer keep.stop()

@@ -6,12 +6,14 @@ import (
 
 	"ambassador/client"
 	"ambassador/internal/link"
+	"ambassador/internal/live"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 )
 
 type forwardFlags struct {
+	sessions   *bool
 	exposeHost *string
 	hold       *time.Duration
 	drain      *time.Duration
@@ -39,6 +41,7 @@ later, or elsewhere, set them yourself. Names are resolved at every connection.`
 		},
 	}
 	f := forwardFlags{
+		sessions:   addLogSessions(cmd.Flags()),
 		exposeHost: addExposeHost(cmd.Flags()),
 		hold:       addHold(cmd.Flags()),
 		drain:      addDrainTimeout(cmd.Flags()),
@@ -60,7 +63,8 @@ func forward(cmd *cobra.Command, env environment, f forwardFlags, args []string)
 	if err != nil {
 		return err
 	}
-	fw := &client.Forwarder{Forwards: forwards, ExposeHost: host, Hold: holdOf(*f.hold), Logger: log}
+	table := new(live.Table)
+	fw := &client.Forwarder{Forwards: forwards, ExposeHost: host, Hold: holdOf(*f.hold), Table: table, LogSessions: *f.sessions, Logger: log}
 	return supervise(service{
 		run: fw.ListenAndServe, shutdown: fw.Shutdown, close: fw.Close, closed: client.ErrClosed,
 		reload: func() { log.Info("nothing to reload: forward has no certificates") },

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"ambassador/internal/link"
+	"ambassador/internal/live"
 	"ambassador/server"
 
 	"github.com/spf13/cobra"
@@ -11,6 +12,7 @@ import (
 )
 
 type serveFlags struct {
+	sessions   *bool
 	links      *[]string
 	listen     listenFlags
 	allow      *[]string
@@ -39,6 +41,7 @@ Names are resolved at every connection.`,
 		Args: exactArgs(0, "no arguments, links are given with --link"),
 	}
 	f := serveFlags{
+		sessions:   addLogSessions(cmd.Flags()),
 		links:      cmd.Flags().StringArray("link", nil, "`LINK` to offer; may be repeated"),
 		listen:     addListen(cmd.Flags()),
 		allow:      cmd.Flags().StringArray("allow", nil, "with --ca: which certificates of that CA may use which links, as `PATTERN=LINK,LINK` on their URI or DNS name, such as 'web-*=redis'; may be repeated"),
@@ -68,9 +71,10 @@ func serve(cmd *cobra.Command, env environment, f serveFlags) error {
 	if err != nil {
 		return err
 	}
+	table := new(live.Table)
 	s := &server.Server{
 		TLSConfig: p.credentials.ServerConfig(), Authorize: p.authorize, Services: p.services,
-		Links: links, Version: buildVersion(), Logger: log,
+		Links: links, Table: table, LogSessions: *f.sessions, Version: buildVersion(), Logger: log,
 	}
 	if err := f.streams.set(s); err != nil {
 		return err

@@ -3,6 +3,7 @@ package live
 import (
 	"cmp"
 	"maps"
+	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -45,14 +46,17 @@ func (t *Table) lock() {
 	t.init()
 }
 
-// HandshakeRefused counts a connection that became no session. why is one of a
-// small number of words.
+// HandshakeRefused counts a connection that became no session. why is one of the
+// words of handshake.go.
 func (t *Table) HandshakeRefused(why string) {
 	if t == nil {
 		return
 	}
 	t.lock()
 	defer t.mu.Unlock()
+	if !slices.Contains(HandshakeWords, why) {
+		why = RefusedFailed
+	}
 	t.handshakes[why]++
 }
 
@@ -76,7 +80,7 @@ func (t *Table) Snapshot(withStreams bool) Snapshot {
 	}
 	accounts := make(map[accountKey]*Account, len(t.accounts))
 	for k, a := range t.accounts {
-		accounts[k] = a.state(k)
+		accounts[k] = a.state()
 	}
 	for _, h := range t.backends {
 		s.Backends = append(s.Backends, *h)
@@ -84,12 +88,15 @@ func (t *Table) Snapshot(withStreams bool) Snapshot {
 	for i := range s.Sessions {
 		sessions[s.Sessions[i].ID] = &s.Sessions[i]
 	}
+	var dialled []net.Addr
+	var carried []*Stream
 	if withStreams {
 		s.Streams = make([]StreamState, 0, len(t.streams))
+		carried, dialled = make([]*Stream, 0, len(t.streams)), make([]net.Addr, 0, len(t.streams))
 	}
 	for _, row := range t.streams {
 		state := row.state()
-		if a := accounts[row.key()]; a != nil {
+		if a := accounts[row.account.key]; a != nil {
 			a.Streams++
 			a.Bytes = a.Bytes.Add(state.Bytes)
 		}
@@ -99,12 +106,16 @@ func (t *Table) Snapshot(withStreams bool) Snapshot {
 		}
 		if withStreams {
 			s.Streams = append(s.Streams, state)
+			carried, dialled = append(carried, row), append(dialled, row.backend)
 		}
 	}
 	t.mu.Unlock()
-	// What a session measures takes locks of its own.
+	// Streams that begin and end do not wait for what takes time or other locks.
 	for i, row := range rows {
-		s.Sessions[i].RTT, s.Sessions[i].Silent = row.measure()
+		row.describe(&s.Sessions[i])
+	}
+	for i, row := range carried {
+		row.describe(&s.Streams[i], dialled[i])
 	}
 	for _, a := range accounts {
 		s.Accounts = append(s.Accounts, *a)
