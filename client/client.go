@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ambassador/internal/link"
+	"ambassador/internal/live"
 	"ambassador/internal/relay"
 	"ambassador/mux"
 
@@ -54,6 +55,8 @@ type Client struct {
 	// Explain turns the failure of an attempt into a line for a person. If nil,
 	// the error's text.
 	Explain func(error) string
+	// Table is told what goes on. If nil, nobody is.
+	Table *live.Table
 	// Logger gets the client's lines. If nil, none are written.
 	Logger *zap.Logger
 
@@ -67,9 +70,11 @@ type Client struct {
 	stopping chan struct{} // closed by the first of Shutdown and Close
 	stopOnce sync.Once
 
-	mu     sync.Mutex
-	routes []*route
-	bound  chan struct{} // closed when all local ports accept
+	mu      sync.Mutex
+	routes  []*route
+	missing []*ExposeError // exposed by the name of a link that is not granted
+	granted []string
+	bound   chan struct{} // closed when all local ports accept
 }
 
 func (c *Client) init() {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ambassador/internal/link"
+	"ambassador/internal/live"
 	"ambassador/internal/relay"
 
 	"go.uber.org/zap"
@@ -29,6 +30,8 @@ type Forwarder struct {
 	Dialer link.Dialer
 	// Listen opens local ports. If nil, plain TCP listeners.
 	Listen func(network, address string) (net.Listener, error)
+	// Table is told what goes on. If nil, nobody is.
+	Table *live.Table
 	// Logger gets the forwarder's lines. If nil, none are written.
 	Logger *zap.Logger
 

@@ -170,6 +170,7 @@ func (c *Client) bind(routes []*route) error {
 func (c *Client) apply(offers []mux.Offer, first bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.granted = namesOf(offers)
 	if err := c.bindOffered(offers); err != nil {
 		if first {
 			return err
@@ -201,7 +202,7 @@ func (c *Client) bindOffered(offers []mux.Offer) error {
 		}
 	}
 	var wanted []*route
-	missing := false
+	c.missing = nil
 	for _, e := range exposes {
 		if _, known := knownLocal(e); known {
 			continue
@@ -209,9 +210,9 @@ func (c *Client) bindOffered(offers []mux.Offer) error {
 		i := slices.IndexFunc(offers, func(o mux.Offer) bool { return o.Name == e.Link })
 		if i < 0 {
 			// It may be granted later, as either side may start first.
-			missing = true
-			c.seen.warn(c.log, "not available from this provider", e.String(),
-				&ExposeError{Expose: e, Problem: "the provider grants no such link", Candidates: offered(offers)})
+			err := &ExposeError{Expose: e, Problem: "the provider grants no such link", Candidates: offered(offers)}
+			c.missing = append(c.missing, err)
+			c.seen.warn(c.log, "not available from this provider", e.String(), err)
 			continue
 		}
 		for _, port := range offers[i].Ports {
@@ -238,7 +239,7 @@ func (c *Client) bindOffered(offers []mux.Offer) error {
 	select {
 	case <-c.bound:
 	default:
-		if !missing {
+		if len(c.missing) == 0 {
 			close(c.bound)
 		}
 	}

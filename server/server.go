@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"ambassador/internal/link"
+	"ambassador/internal/live"
 	"ambassador/mux"
 
 	"github.com/cenkalti/backoff/v5"
@@ -82,6 +83,8 @@ type Server struct {
 	// MaxHold caps the hold budget that a client may ask for. If zero,
 	// 10 min.
 	MaxHold time.Duration
+	// Table is told what goes on. If nil, nobody is.
+	Table *live.Table
 	// Logger gets the server's lines. If nil, none are written.
 	Logger *zap.Logger
 

@@ -11,6 +11,7 @@ import (
 	"ambassador/certs"
 	"ambassador/client"
 	"ambassador/internal/link"
+	"ambassador/internal/live"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
@@ -24,6 +25,7 @@ type connectFlags struct {
 	join       *string
 	stateDir   *string
 	files      *certFlags
+	admin      adminFlags
 }
 
 func newConnect(env environment) *cobra.Command {
@@ -54,6 +56,7 @@ the environment, else all that the provider grants.`,
 		join:       addJoin(cmd.Flags()),
 		stateDir:   addStateDir(cmd.Flags()),
 		files:      addCertFlags(cmd.Flags()),
+		admin:      addAdmin(cmd.Flags()),
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return connect(cmd, env, f, args[0]) }
 	return cmd
@@ -64,6 +67,9 @@ func connect(cmd *cobra.Command, env environment, f connectFlags, provider strin
 	if err != nil {
 		return err
 	}
+	table := new(live.Table)
+	steer, stop := newSteering(table, log)
+	defer stop()
 	host, err := checkProvider(provider)
 	if err != nil {
 		return err
@@ -86,11 +92,17 @@ func connect(cmd *cobra.Command, env environment, f connectFlags, provider strin
 	}
 	c := &client.Client{
 		Provider: provider, TLSConfig: credentials.ClientConfig(host), Expose: exposes, ExposeHost: exposeHost,
-		Hold: holdOf(*f.hold), Version: buildVersion(), Explain: explainAttempt, Logger: log,
+		Hold: holdOf(*f.hold), Version: buildVersion(), Explain: explainAttempt, Table: table, Logger: log,
 	}
-	reload, keep := clientUpkeep(c, credentials, f, log)
+	kept, keep := clientUpkeep(c, credentials, f, log)
 	defer keep.stop()
-	err = supervise(service{run: c.ListenAndServe, shutdown: c.Shutdown, close: c.Close, closed: client.ErrClosed, reload: reload}, *f.drain, log)
+	steer.read = kept.certificates.now
+	shown, err := f.admin.show(kept.ambassador(c, steer), surfaces{service: "connect", stateDir: *f.stateDir}, env.environ, log)
+	if err != nil {
+		return err
+	}
+	defer shown.stop()
+	err = supervise(service{run: c.ListenAndServe, shutdown: c.Shutdown, close: c.Close, closed: client.ErrClosed}, steer, *f.drain, log)
 	if wrong := (*client.ExposeError)(nil); errors.As(err, &wrong) {
 		return usage(err)
 	}
@@ -177,17 +189,27 @@ func clientCredentials(cmd *cobra.Command, f connectFlags, environ []string, pro
 	return c, err
 }
 
+// clientKept is what keeps a client's certificate current.
+type clientKept struct {
+	credentials  *certs.Credentials
+	certificates *reloader
+	renewal      *certs.Renewal // nil if somebody else renews it
+}
+
 // clientUpkeep keeps a client's certificate current. What changes it has the
 // client make a new session beside the old one.
-func clientUpkeep(c *client.Client, credentials *certs.Credentials, f connectFlags, log *zap.Logger) (reload func(), _ *upkeep) {
+func clientUpkeep(c *client.Client, credentials *certs.Credentials, f connectFlags, log *zap.Logger) (*clientKept, *upkeep) {
 	changed := newAlarm()
-	certificates := newReloader(credentials, f.files.blame, func() {
+	k := &clientKept{credentials: credentials}
+	k.certificates = newReloader(credentials, f.files.blame, func() {
 		c.Renew("other certificates")
 		changed.ring()
 	}, log)
-	parts := []func(context.Context){every(lookEvery, nil, certificates.look)}
+	k.certificates.table = c.Table
+	parts := []func(context.Context){every(lookEvery, nil, k.certificates.look)}
 	if credentials.Renewable() {
-		parts = append(parts, clientRenewal(credentials, c.Provider, changed, func() { c.Renew("certificate renewed") }, log))
+		k.renewal = clientRenewal(credentials, c.Provider, changed, func() { c.Renew("certificate renewed") }, c.Table, log)
+		parts = append(parts, k.renewal.Run)
 	}
-	return certificates.now, begin(tellingWaits(log)(context.Background()), parts...)
+	return k, begin(tellingWaits(log)(context.Background()), parts...)
 }

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"errors"
+	"net"
 	"time"
 
 	"ambassador/internal/link"
+	"ambassador/internal/live"
 	"ambassador/server"
 
 	"github.com/spf13/cobra"
@@ -19,6 +22,7 @@ type serveFlags struct {
 	stateDir   *string
 	passphrase *string
 	files      *certFlags
+	admin      adminFlags
 }
 
 func newServe(env environment) *cobra.Command {
@@ -47,6 +51,7 @@ Names are resolved at every connection.`,
 		stateDir:   addStateDir(cmd.Flags()),
 		passphrase: addPassphrase(cmd.Flags()),
 		files:      addCertFlags(cmd.Flags()),
+		admin:      addAdmin(cmd.Flags()),
 	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return serve(cmd, env, f) }
 	return cmd
@@ -57,6 +62,9 @@ func serve(cmd *cobra.Command, env environment, f serveFlags) error {
 	if err != nil {
 		return err
 	}
+	table := new(live.Table)
+	steer, stop := newSteering(table, log)
+	defer stop()
 	links, err := findLinks(*f.links, env.environ, log)
 	if err != nil {
 		return err
@@ -70,7 +78,7 @@ func serve(cmd *cobra.Command, env environment, f serveFlags) error {
 	}
 	s := &server.Server{
 		TLSConfig: p.credentials.ServerConfig(), Authorize: p.authorize, Services: p.services,
-		Links: links, Version: buildVersion(), Logger: log,
+		Links: links, Version: buildVersion(), Table: table, Logger: log,
 	}
 	if err := f.streams.set(s); err != nil {
 		return err
@@ -81,14 +89,23 @@ func serve(cmd *cobra.Command, env environment, f serveFlags) error {
 	}
 	keep := p.upkeep(s, log)
 	defer keep.stop()
+	steer.read = p.reload
+	shown, err := f.admin.show(p.ambassador(s, links, listeners, steer), surfaces{service: "serve", stateDir: *f.stateDir, takeOver: f.listen.shared(env.environ)}, env.environ, log)
+	if err != nil {
+		return errors.Join(err, s.Close())
+	}
+	defer shown.stop()
+	return supervise(service{
+		announce: func() { announce(listeners, links, log) },
+		run:      func() error { return serveAll(s, listeners) },
+		shutdown: s.Shutdown, close: s.Close, closed: server.ErrClosed,
+	}, steer, *f.drain, log)
+}
+
+func announce(listeners []net.Listener, links []link.Link, log *zap.Logger) {
 	for _, l := range listeners {
 		log.Info("serving", zap.Stringer("address", l.Addr()), zap.Strings("links", names(links)))
 	}
-	return supervise(service{
-		run:      func() error { return serveAll(s, listeners) },
-		shutdown: s.Shutdown, close: s.Close, closed: server.ErrClosed,
-		reload: p.reload,
-	}, *f.drain, log)
 }
 
 // findLinks turns the words into links, and says where each one's ports came
