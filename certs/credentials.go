@@ -25,8 +25,8 @@ type material struct {
 	roots    *x509.CertPool
 	rootList []*x509.Certificate
 	issuers  []*x509.Certificate // behind the leaf, newest first
-	self     Identity // of our own certificate; zero with another CA
-	private  bool     // the files are of a private CA
+	self     Identity            // of our own certificate; zero with another CA
+	private  bool                // the files are of a private CA
 }
 
 // Load reads a side's files and checks all that can be checked without the

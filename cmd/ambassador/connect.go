@@ -68,7 +68,7 @@ func connect(cmd *cobra.Command, env environment, f connectFlags, provider strin
 		return err
 	}
 	table := new(live.Table)
-	steer, stop := newSteering(table, log)
+	steer, stop := newSteering(table, env.stderr, log)
 	defer stop()
 	host, err := checkProvider(provider)
 	if err != nil {
@@ -82,7 +82,7 @@ func connect(cmd *cobra.Command, env environment, f connectFlags, provider strin
 	if err != nil {
 		return err
 	}
-	credentials, err := clientCredentials(cmd, f, env.environ, provider, log)
+	credentials, err := clientCredentials(cmd, f, env.environ, provider, steer.progress, log)
 	if errors.Is(err, errEnded) {
 		log.Info("ended before the client had joined")
 		return nil
@@ -97,6 +97,7 @@ func connect(cmd *cobra.Command, env environment, f connectFlags, provider strin
 	kept, keep := clientUpkeep(c, credentials, f, log)
 	defer keep.stop()
 	steer.read = kept.certificates.now
+	steer.reaching = func() string { return reaching(c) }
 	shown, err := f.admin.show(kept.ambassador(c, steer), surfaces{service: "connect", stateDir: *f.stateDir}, env.environ, log)
 	if err != nil {
 		return err
@@ -107,6 +108,15 @@ func connect(cmd *cobra.Command, env environment, f connectFlags, provider strin
 		return usage(err)
 	}
 	return err
+}
+
+// reaching is what a client waits for while it has no session.
+func reaching(c *client.Client) string {
+	why := c.Trouble()
+	if why == "" {
+		return ""
+	}
+	return "no session with " + c.Provider + ": " + why
 }
 
 func checkProvider(provider string) (host string, err error) {
@@ -154,7 +164,7 @@ func findExposes(words, environ []string, log *zap.Logger) ([]link.Expose, error
 
 // clientCredentials takes the given files, else those of the state directory,
 // where a token makes them.
-func clientCredentials(cmd *cobra.Command, f connectFlags, environ []string, provider string, log *zap.Logger) (*certs.Credentials, error) {
+func clientCredentials(cmd *cobra.Command, f connectFlags, environ []string, provider string, p *progress, log *zap.Logger) (*certs.Credentials, error) {
 	files, err := f.files.files(*f.stateDir, environ)
 	if err != nil {
 		return nil, err
@@ -174,7 +184,7 @@ func clientCredentials(cmd *cobra.Command, f connectFlags, environ []string, pro
 		if err != nil {
 			return nil, err
 		}
-		j := &joiner{token: token, provider: provider, dir: files.Dir, log: log}
+		j := &joiner{token: token, provider: provider, dir: files.Dir, progress: p, log: log}
 		if err := j.join(tellingWaits(log)(cmd.Context())); err != nil {
 			return nil, err
 		}

@@ -58,7 +58,7 @@ func forward(cmd *cobra.Command, env environment, f forwardFlags, args []string)
 		return err
 	}
 	table := new(live.Table)
-	steer, stop := newSteering(table, log)
+	steer, stop := newSteering(table, env.stderr, log)
 	defer stop()
 	forwards, err := findForwards(env.environ, args, log)
 	if err != nil {

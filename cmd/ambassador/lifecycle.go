@@ -31,6 +31,7 @@ const endWithin = time.Second
 func supervise(s service, steer *steering, drain time.Duration, log *zap.Logger) error {
 	signals := endingSignals(log)
 	defer steer.follow()()
+	defer steer.progress.follow(steer.waiting)()
 	if s.announce != nil {
 		s.announce()
 	}
@@ -44,8 +45,7 @@ func supervise(s service, steer *steering, drain time.Duration, log *zap.Logger)
 	case <-steer.drains:
 		log.Info("draining: no new connections, waiting for the running ones", zap.String("reason", "an operator asked for it"), zap.Duration("drain_timeout", drain))
 	}
-	steer.draining.Store(true)
-	steer.tellDrain()
+	steer.begun()
 	err := drainService(s, drain, signals)
 	if ran := <-ended; !errors.Is(ran, s.closed) {
 		err = errors.Join(err, ran)

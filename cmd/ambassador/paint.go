@@ -6,7 +6,7 @@ import "ambassador/internal/admin"
 // (no-color.org). The zero value leaves text as it is.
 type paint struct{ on bool }
 
-func paintsOn(env environment) paint {
+func paintOf(env environment) paint {
 	_, none := lookup(env.environ, "NO_COLOR")
 	term, _ := lookup(env.environ, "TERM")
 	return paint{on: !none && term != "dumb" && isTerminal(env.stdout)}

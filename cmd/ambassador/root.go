@@ -93,7 +93,8 @@ with --config, under its name. Flags beat the environment, which beats the file.
 	addLogFlags(root.PersistentFlags())
 	root.AddCommand(newServe(env), newConnect(env), newForward(env),
 		newInvite(env), newGrant(env), newRevoke(env), newCerts(env), newVersion(),
-		newStatus(env))
+		newStatus(env), newLinks(env), newPeers(env), newSessions(env),
+		newHealthcheck(env), newWait(env), newReload(env), newDrain(env))
 	return root
 }
 

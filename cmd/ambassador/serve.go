@@ -63,7 +63,7 @@ func serve(cmd *cobra.Command, env environment, f serveFlags) error {
 		return err
 	}
 	table := new(live.Table)
-	steer, stop := newSteering(table, log)
+	steer, stop := newSteering(table, env.stderr, log)
 	defer stop()
 	links, err := findLinks(*f.links, env.environ, log)
 	if err != nil {

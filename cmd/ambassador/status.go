@@ -2,9 +2,9 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"time"
 
 	"ambassador/internal/admin"
@@ -23,52 +23,49 @@ const (
 func newStatus(env environment) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "Show how a running ambassador is: a verdict, its links and peers, warnings",
-		Long: `Shows how the ambassador that runs here is. The first line is the verdict; the
-exit code is 1 unless the ambassador is ready: the tunnel is up, and the backends
-of all its links answer. They are looked into for it.`,
+		Short: "Show how a running ambassador is: a verdict, its peers and links, warnings",
+		Long: `Shows how the ambassadors that run here are. The first line is the verdict; the
+exit code is 1 unless they are ready: the tunnel is up, and the backends of all
+links answer, which are looked into for it.`,
+		Example: `  ambassador status
+  ambassador status --watch
+  ambassador status -o json`,
 		Args: exactArgs(0, "no arguments"),
 	}
-	find := addFinder(cmd.Flags(), env)
-	output := addOutput(cmd.Flags())
-	watch := addWatch(cmd.Flags())
+	s := addShowing(cmd, env)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		asJSON, err := wantsJSON(*output)
+		asJSON, err := wantsJSON(*s.output)
 		if err != nil {
 			return err
 		}
-		return watch.show(cmd, env, func(ctx context.Context, w io.Writer) error {
-			return showStatuses(ctx, w, find, asJSON, paintsOn(env))
+		return s.watch.show(cmd, env, func(ctx context.Context, w io.Writer) error {
+			return s.statuses(ctx, w, asJSON, paintOf(env))
 		})
 	}
 	return cmd
 }
 
-// showStatuses shows all ambassadors that run here.
-func showStatuses(ctx context.Context, w io.Writer, find *finder, asJSON bool, p paint) error {
-	found, err := find.all(ctx)
+// fresh asks for what is known of backends to be looked into.
+func fresh() url.Values {
+	return url.Values{"max_age": {statusAge.String()}, "timeout": {statusCheck.String()}}
+}
+
+// statuses shows all ambassadors that run here.
+func (s *showing) statuses(ctx context.Context, w io.Writer, asJSON bool, p paint) error {
+	found, err := s.find.all(ctx)
 	if err != nil {
 		return err
 	}
 	ready := true
 	for i, r := range found {
-		s, err := r.Status(ctx, statusAge, statusCheck)
-		r.Close()
-		if err != nil {
-			return askFailed(r, err)
+		if i > 0 && !asJSON {
+			fmt.Fprintln(w)
 		}
-		ready = ready && s.Ready
-		if asJSON {
-			err = writeLine(w, s)
-		} else {
-			if i > 0 {
-				fmt.Fprintln(w)
-			}
-			err = printStatus(w, &s, p, len(found) > 1)
-		}
+		is, err := s.status(ctx, w, r, asJSON, p)
 		if err != nil {
 			return err
 		}
+		ready = ready && is
 	}
 	if !ready {
 		return &exitError{exitFailed, errSaid}
@@ -76,10 +73,18 @@ func showStatuses(ctx context.Context, w io.Writer, find *finder, asJSON bool, p
 	return nil
 }
 
-// askFailed says of an error which ambassador it is about.
-func askFailed(r *admin.Remote, err error) error {
-	if refused := (*admin.RefusedError)(nil); errors.As(err, &refused) {
-		return err
+func (s *showing) status(ctx context.Context, w io.Writer, r *admin.Remote, asJSON bool, p paint) (ready bool, err error) {
+	defer r.Close()
+	document, err := r.Raw(ctx, "/v1/status", fresh())
+	if err != nil {
+		return false, askFailed(r, err)
 	}
-	return fmt.Errorf("asking the ambassador on %s: %w", r.Path(), err)
+	status, err := read[admin.Status](document)
+	if err != nil {
+		return false, err
+	}
+	if asJSON {
+		return status.Ready, s.writeDocument(w, document)
+	}
+	return status.Ready, printStatus(w, &status, p)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"os"
 	"os/signal"
 	"sync"
@@ -20,6 +21,10 @@ type steering struct {
 	hangups  chan os.Signal
 	drains   alarm
 	draining atomic.Bool
+	progress *progress
+	// reaching is what the service waits for before it can work; empty when it is
+	// there. It may be nil.
+	reaching func() string
 
 	mu   sync.Mutex // one reload at a time
 	read func() error
@@ -27,8 +32,8 @@ type steering struct {
 
 // newSteering minds SIGHUP from now on, so that one which comes early does not
 // end the process: it is taken when the service runs. stop lets it go.
-func newSteering(table *live.Table, log *zap.Logger) (s *steering, stop func()) {
-	s = &steering{table: table, log: log, hangups: make(chan os.Signal, 1), drains: newAlarm()}
+func newSteering(table *live.Table, stderr io.Writer, log *zap.Logger) (s *steering, stop func()) {
+	s = &steering{table: table, log: log, hangups: make(chan os.Signal, 1), drains: newAlarm(), progress: newProgress(stderr)}
 	signal.Notify(s.hangups, syscall.SIGHUP)
 	return s, func() { signal.Stop(s.hangups) }
 }
@@ -62,8 +67,25 @@ func (s *steering) reload(cause zap.Field) error {
 }
 
 // drain begins what SIGTERM begins.
-func (s *steering) drain() { s.drains.ring() }
+func (s *steering) drain() {
+	s.begun()
+	s.drains.ring()
+}
 
-func (s *steering) tellDrain() {
-	s.table.Event(live.Event{Kind: live.Drained, Text: "draining: no new connections"})
+// begun notes that the service drains.
+func (s *steering) begun() {
+	if s.draining.CompareAndSwap(false, true) {
+		s.table.Event(live.Event{Kind: live.Drained, Text: "draining: no new connections"})
+	}
+}
+
+// waiting is what a person at a terminal waits for.
+func (s *steering) waiting() string {
+	switch {
+	case s.draining.Load():
+		return "draining: " + plural(s.table.Streams(), "connection") + " left; Ctrl-C again ends them"
+	case s.reaching != nil:
+		return s.reaching()
+	}
+	return ""
 }

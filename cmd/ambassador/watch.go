@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -97,9 +96,6 @@ func (w watching) once(ctx context.Context, env environment, write func(context.
 	}
 	return screen.draw(out.String())
 }
-
-// writeLine writes a document in one line, as a program reads it.
-func writeLine(w io.Writer, document any) error { return json.NewEncoder(w).Encode(document) }
 
 // linesOf cuts a text into lines.
 func linesOf(text string) []string { return strings.Split(strings.TrimSuffix(text, "\n"), "\n") }
