@@ -10,7 +10,6 @@ import (
 
 	"ambassador/internal/link"
 	"ambassador/internal/live"
-	"ambassador/internal/relay"
 	"ambassador/mux"
 
 	"go.uber.org/zap"
@@ -55,8 +54,11 @@ type Client struct {
 	// Explain turns the failure of an attempt into a line for a person. If nil,
 	// the error's text.
 	Explain func(error) string
-	// Table is told what goes on. If nil, nobody is.
+	// Table is told what happens. If nil, nothing is kept.
 	Table *live.Table
+	// LogSessions writes a line for every stream that ends at info level, not at
+	// debug.
+	LogSessions bool
 	// Logger gets the client's lines. If nil, none are written.
 	Logger *zap.Logger
 
@@ -73,8 +75,8 @@ type Client struct {
 	mu      sync.Mutex
 	routes  []*route
 	missing []*ExposeError // exposed by the name of a link that is not granted
-	granted []string
-	bound   chan struct{} // closed when all local ports accept
+	offers  []mux.Offer    // as last granted
+	bound   chan struct{}  // closed when all local ports accept
 }
 
 func (c *Client) init() {
@@ -166,7 +168,11 @@ func (c *Client) Addrs() []net.Addr {
 // Session waits for a live session with the provider.
 func (c *Client) Session(ctx context.Context) (*mux.Session, error) {
 	c.init()
-	return c.keeper.wait(ctx)
+	s, err := c.keeper.wait(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.Session, nil
 }
 
 // Shutdown stops accepting consumers and waits until those accepted are done and
@@ -196,74 +202,4 @@ func (c *Client) Close() error {
 func (c *Client) stop() {
 	c.stopOnce.Do(func() { close(c.stopping) })
 	c.ports.stop()
-}
-
-// serveConsumer begins to carry one consumer's connection over a session. done is
-// called when it has ended.
-func (c *Client) serveConsumer(r *route, consumer *relay.TCPEnd, done func()) {
-	began := time.Now()
-	address := consumer.Conn().RemoteAddr()
-	ctx, stop := whilePresent(c.ctx, consumer)
-	st, err := c.open(ctx, r, address, began)
-	stop()
-	if err != nil {
-		c.seen.turnAway(ctx, c.logOf(r, address), consumer, r.address, err)
-		done()
-		return
-	}
-	relay.New(consumer, st, relay.Options{}).Start(func(res relay.Result) {
-		defer done()
-		if refused := st.Refusal(); refused != nil {
-			c.seen.warn(c.logOf(r, address), "consumer reset", r.address, refused)
-		} else if c.log.Core().Enabled(zap.DebugLevel) { // most of what a short connection allocates would be this line's
-			logEnd(c.logOf(r, address).WithLazy(zap.Uint32("stream", st.ID())), res, "consumer", "session", time.Since(began))
-		}
-	})
-}
-
-// logOf is for lines about a consumer. It is made for each line, so that an idle
-// connection keeps none, and lazy, so that a line which is not written costs
-// little.
-func (c *Client) logOf(r *route, consumer net.Addr) *zap.Logger {
-	return c.log.WithLazy(zap.Stringer("client_addr", consumer), zap.Stringer("port", r))
-}
-
-// open finds a session within the hold budget and opens a stream on it.
-func (c *Client) open(ctx context.Context, r *route, consumer net.Addr, began time.Time) (*mux.Stream, error) {
-	ctx, cancel := context.WithTimeout(ctx, max(c.Hold, 0))
-	defer cancel()
-	for {
-		s, err := c.keeper.wait(ctx)
-		if err != nil {
-			return nil, err
-		}
-		c.keeper.suspect(s)
-		dest, err := r.destination()
-		if err != nil {
-			return nil, err
-		}
-		st, err := s.Open(mux.Open{
-			Link: dest.link, Port: dest.port,
-			Hold:     budgetLeft(c.Hold, time.Since(began)),
-			Consumer: consumer.String(),
-		}, nil)
-		if (errors.Is(err, mux.ErrSessionLost) || errors.Is(err, mux.ErrRetired)) && ctx.Err() == nil {
-			c.keeper.drop(s) // nothing of the consumer was sent: another session will do
-			continue
-		}
-		return st, err
-	}
-}
-
-// leastBudget is what a backend gets at least when a consumer may wait at all.
-// Nothing left would mean to the provider that there is no budget: one attempt
-// for as long as a dial may take.
-const leastBudget = 100 * time.Millisecond
-
-// budgetLeft is the hold budget that goes to the provider.
-func budgetLeft(hold, spent time.Duration) time.Duration {
-	if hold <= 0 {
-		return 0
-	}
-	return max(hold-spent, leastBudget)
 }

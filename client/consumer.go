@@ -10,16 +10,22 @@ import (
 	"go.uber.org/zap"
 )
 
-// errConsumerGone: the consumer aborted while it waited to be served.
-var errConsumerGone = errors.New("the consumer has gone")
+// Why a consumer is not waited for any more.
+var (
+	// errConsumerGone: it aborted while it waited to be served.
+	errConsumerGone = errors.New("the consumer has gone")
+	// errKilled: an operator ended it.
+	errKilled = errors.New("ended by an operator")
+)
 
 // whilePresent is ctx, but it is also done when the consumer aborts its
 // connection: what is got for it then has no taker. A FIN is no abort, as the
-// consumer may still read. stop comes before the consumer is relayed.
-func whilePresent(ctx context.Context, consumer *relay.TCPEnd) (_ context.Context, stop func()) {
+// consumer may still read. giveUp ends it for an operator. stop comes before the
+// consumer is relayed.
+func whilePresent(ctx context.Context, consumer *relay.TCPEnd) (_ context.Context, giveUp, stop func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	forget := consumer.AfterAbort(func(err error) { cancel(fmt.Errorf("%w: %w", errConsumerGone, err)) })
-	return ctx, func() {
+	return ctx, func() { cancel(errKilled) }, func() {
 		forget()
 		cancel(nil)
 	}
@@ -28,9 +34,13 @@ func whilePresent(ctx context.Context, consumer *relay.TCPEnd) (_ context.Contex
 // turnAway resets a consumer that could not be served and logs why: as a
 // warning, unless it left by itself. ctx is whilePresent's.
 func (c *causes) turnAway(ctx context.Context, log *zap.Logger, consumer *relay.TCPEnd, where string, err error) {
-	if cause := context.Cause(ctx); errors.Is(cause, errConsumerGone) {
+	cause := context.Cause(ctx)
+	switch {
+	case errors.Is(cause, errConsumerGone):
 		log.Debug("consumer gone before it was served", zap.Error(cause))
-	} else {
+	case err == nil, errors.Is(cause, errKilled):
+		log.Debug("consumer reset: an operator ended it")
+	default:
 		c.warn(log, "consumer reset", where, err)
 	}
 	consumer.Reset("not served")

@@ -3,6 +3,7 @@ package client
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"ambassador/internal/live"
 	"ambassador/mux"
 
 	"go.uber.org/zap"
@@ -31,11 +33,12 @@ const connectTimeout = 4 * time.Second
 // keeper has a live session with the provider, or is getting one.
 type keeper struct {
 	c       *Client
-	attempt func() (*mux.Session, []mux.Offer, error) // connect, but in tests
+	attempt func() (*session, error) // connect, but in tests
 	pace    *pace
 
 	mu      sync.Mutex
-	live    *mux.Session  // nil while there is none
+	live    *session      // nil while there is none
+	peer    string        // who the provider was the last time
 	changed chan struct{} // closed and replaced when live changes
 	trouble string        // why the last attempt failed, as it was logged
 
@@ -53,7 +56,11 @@ type keeper struct {
 // session is a session with what the provider grants on it.
 type session struct {
 	*mux.Session
-	links  []mux.Offer
+	peer    string // the provider's identity
+	welcome mux.Message
+	row     *live.Session // nil until it is used, and without a table
+	answers answers
+
 	beside *mux.Session // the one that it is to replace, nil for none
 	renews string       // why, if that one works; see Renew
 }
@@ -67,7 +74,7 @@ func newKeeper(c *Client) *keeper {
 }
 
 // wait returns the live session, or waits for one until ctx is done.
-func (k *keeper) wait(ctx context.Context) (*mux.Session, error) {
+func (k *keeper) wait(ctx context.Context) (*session, error) {
 	for {
 		k.mu.Lock()
 		s, changed, why := k.live, k.changed, k.trouble
@@ -89,16 +96,23 @@ func (k *keeper) wait(ctx context.Context) (*mux.Session, error) {
 	}
 }
 
-func (k *keeper) set(s *mux.Session) {
+// provider is who the provider is, or was the last time, and empty before that.
+func (k *keeper) provider() string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.live = s
+	return k.peer
+}
+
+func (k *keeper) set(s *session) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.live, k.peer = s, s.peer
 	close(k.changed)
 	k.changed = make(chan struct{})
 }
 
 // drop takes a session that does not work any more out of use.
-func (k *keeper) drop(s *mux.Session) {
+func (k *keeper) drop(s *session) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.live == s {
@@ -120,13 +134,13 @@ func (k *keeper) keep() error {
 	for {
 		s, err := k.next(next)
 		if err == nil {
-			if err := k.c.apply(s.links, first); err != nil {
+			if err := k.c.apply(s.welcome.Links, first); err != nil {
 				return errors.Join(err, s.Close())
 			}
 			first = false
-			k.connected(s.Session)
+			k.connected(s)
 			began := time.Now()
-			if next = k.hold(s.Session); next != nil {
+			if next = k.hold(s); next != nil {
 				continue
 			}
 			k.pace.ended(time.Since(began))
@@ -167,11 +181,7 @@ func (k *keeper) next(made *session) (*session, error) {
 		made.Close()
 	default:
 	}
-	s, links, err := k.attempt()
-	if err != nil {
-		return nil, err
-	}
-	return &session{Session: s, links: links}, nil
+	return k.attempt()
 }
 
 func (k *keeper) closeStandby() {
@@ -183,52 +193,69 @@ func (k *keeper) closeStandby() {
 }
 
 // connect makes one attempt: TCP, TLS, hello and welcome.
-func (k *keeper) connect() (*mux.Session, []mux.Offer, error) {
+func (k *keeper) connect() (*session, error) {
 	ctx, cancel := context.WithTimeout(k.going, k.c.HandshakeTimeout)
 	defer cancel()
 	d := net.Dialer{Timeout: connectTimeout, KeepAlive: -1} // mux sets its own
 	d.SetMultipathTCP(false)
 	conn, err := d.DialContext(ctx, "tcp", k.c.Provider)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	options := k.c.Carrier
 	options.Logger = k.c.log
 	s, err := mux.Client(ctx, conn, k.c.TLSConfig, options)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	links, err := k.greet(ctx, s)
+	welcome, err := k.greet(ctx, s)
 	if err != nil {
-		return nil, nil, errors.Join(err, s.Close())
+		return nil, errors.Join(err, s.Close())
 	}
-	return s, links, nil
+	return &session{Session: s, peer: identityOf(s.TLS()), welcome: welcome}, nil
+}
+
+// identityOf is who the provider's certificate, which was verified, speaks for:
+// its URI, or one of another CA's its first DNS name.
+func identityOf(cs tls.ConnectionState) string {
+	if len(cs.PeerCertificates) == 0 {
+		return ""
+	}
+	c := cs.PeerCertificates[0]
+	switch {
+	case len(c.URIs) > 0:
+		return c.URIs[0].String()
+	case len(c.DNSNames) > 0:
+		return c.DNSNames[0]
+	}
+	return ""
 }
 
 // greet says hello and waits for the welcome: only then has the provider
 // accepted our certificate (RFC 8446 §4.4.4).
-func (k *keeper) greet(ctx context.Context, s *mux.Session) ([]mux.Offer, error) {
+func (k *keeper) greet(ctx context.Context, s *mux.Session) (mux.Message, error) {
 	defer context.AfterFunc(ctx, func() { s.Close() })()
 	if err := s.Control().Send(mux.Message{Kind: mux.KindHello, Version: k.c.Version}); err != nil {
-		return nil, err
+		return mux.Message{}, err
 	}
 	m, err := s.Control().Receive()
 	if err != nil {
-		return nil, err
+		return m, err
 	}
 	if m.Kind == mux.KindRefuse {
-		return nil, fmt.Errorf("%w: %s: see the provider's log", ErrRefused, m.Reason)
+		return m, fmt.Errorf("%w: %s: see the provider's log", ErrRefused, m.Reason)
 	}
 	if m.Kind != mux.KindWelcome {
-		return nil, fmt.Errorf("%w: first message is %q, expected %q", mux.ErrProtocol, m.Kind, mux.KindWelcome)
+		return m, fmt.Errorf("%w: first message is %q, expected %q", mux.ErrProtocol, m.Kind, mux.KindWelcome)
 	}
-	return m.Links, nil
+	return m, nil
 }
 
 // hold uses a session until it ends, is to be drained, or another was made
 // beside it, which it returns. A session that is left goes on until its last
 // stream has ended.
-func (k *keeper) hold(s *mux.Session) (next *session) {
+func (k *keeper) hold(s *session) (next *session) {
+	s.row = k.c.Table.OpenSession(s.peer, s.welcome.Version, s, func() { s.Close() })
 	k.set(s)
 	s.AfterWorn(func() { k.renewWorn(s, "its keys are worn") })
 	stop := context.AfterFunc(k.c.ctx, func() { s.Close() })
@@ -239,8 +266,10 @@ func (k *keeper) hold(s *mux.Session) (next *session) {
 	switch {
 	case errors.Is(err, errLeaving):
 	case next != nil && next.renews != "":
+		k.notice(s, "moving to a new session: "+next.renews)
 		k.c.log.Info("moving to a new session", zap.String("reason", next.renews), zap.Int("streams", s.Streams()))
 	case next != nil:
+		k.notice(s, "session is silent, moving to a new one")
 		n := s.ResetUnheard("the session is silent")
 		k.c.log.Warn("session is silent, moving to a new one", zap.Duration("silence", s.Silence()),
 			zap.Int("streams", s.Streams()), zap.Int("streams_reset", n))
@@ -249,13 +278,19 @@ func (k *keeper) hold(s *mux.Session) (next *session) {
 		if !errors.Is(err, ErrRefused) { // the provider's own word says more
 			err = cmp.Or(s.Err(), err)
 		}
+		if k.c.ctx.Err() != nil {
+			err = nil // it was to end
+		}
 		k.lost(err)
 		s.Close()
+		s.row.End(err)
 		return nil
 	default:
+		k.notice(s, "provider is draining, moving to a new session")
 		k.c.log.Info("provider is draining, moving to a new session", zap.Int("streams", s.Streams()))
 		followed <- nil // read again below
 	}
+	s.row.Drain()
 	k.old.Go(func() {
 		defer stop()
 		select {
@@ -265,10 +300,20 @@ func (k *keeper) hold(s *mux.Session) (next *session) {
 			}
 		case <-s.Done():
 		}
+		reason := s.Err()
 		s.Close()
 		<-followed
+		if errors.Is(reason, mux.ErrEnded) || errors.Is(reason, mux.ErrClosed) {
+			reason = nil
+		}
+		s.row.End(reason)
 	})
 	return next
+}
+
+// notice keeps an event of a session.
+func (k *keeper) notice(s *session, text string) {
+	k.c.Table.Event(live.Event{Kind: live.Notice, Peer: s.peer, Text: text})
 }
 
 // errLeaving: no session is needed any more.
@@ -276,7 +321,7 @@ var errLeaving = errors.New("leaving")
 
 // useful waits until s is of no more use: another was made in its place, the client
 // is leaving, or what follow says. One that was made for a session before it is not needed.
-func (k *keeper) useful(s *mux.Session, followed <-chan error) (next *session, err error) {
+func (k *keeper) useful(s *session, followed <-chan error) (next *session, err error) {
 	for {
 		select {
 		case err := <-followed:
@@ -284,7 +329,7 @@ func (k *keeper) useful(s *mux.Session, followed <-chan error) (next *session, e
 		case <-k.going.Done():
 			return nil, errLeaving
 		case next := <-k.standby:
-			if next.beside == s {
+			if next.beside == s.Session {
 				return next, nil
 			}
 			next.Close()
@@ -294,7 +339,7 @@ func (k *keeper) useful(s *mux.Session, followed <-chan error) (next *session, e
 
 // follow handles the provider's messages until the provider asks to leave the
 // session (nil), or the session ends or is of no more use (why).
-func (k *keeper) follow(s *mux.Session) error {
+func (k *keeper) follow(s *session) error {
 	for {
 		m, err := s.Control().Receive()
 		if err != nil {
@@ -309,6 +354,10 @@ func (k *keeper) follow(s *mux.Session) error {
 			return fmt.Errorf("%w: %s", ErrRefused, m.Reason)
 		case mux.KindLinks:
 			_ = k.c.apply(m.Links, false) // fails only the first time
+			k.c.Table.Event(live.Event{Kind: live.LinksChanged, Peer: s.peer, Text: fmt.Sprintf("the provider grants %d links now", len(m.Links))})
+		case mux.KindHealth:
+			k.c.learn(m.Health)
+			s.answers.come()
 		}
 	}
 }

@@ -7,8 +7,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"ambassador/mux"
 )
 
 // bubble runs f with a faked clock and a context that ends with it.
@@ -125,9 +123,9 @@ func TestKeeperTriesUntilItIsClosed(t *testing.T) {
 		c.init()
 		var attempts atomic.Int64
 		refused := errors.New("refused")
-		c.keeper.attempt = func() (*mux.Session, []mux.Offer, error) {
+		c.keeper.attempt = func() (*session, error) {
 			attempts.Add(1)
-			return nil, nil, refused
+			return nil, refused
 		}
 		kept := make(chan error, 1)
 		go func() { kept <- c.keeper.keep() }()

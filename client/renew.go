@@ -3,8 +3,6 @@ package client
 import (
 	"time"
 
-	"ambassador/mux"
-
 	"go.uber.org/zap"
 )
 
@@ -28,7 +26,7 @@ func (c *Client) Renew(reason string) {
 
 // renewWorn is Renew for a session that is still the live one: of those that only
 // drain the keys wear out too.
-func (k *keeper) renewWorn(s *mux.Session, reason string) {
+func (k *keeper) renewWorn(s *session, reason string) {
 	k.mu.Lock()
 	live := k.live == s
 	k.mu.Unlock()
@@ -45,9 +43,10 @@ func (k *keeper) renew(reason string) {
 		if live == nil {
 			return
 		}
-		made, links, err := k.attempt()
+		made, err := k.attempt()
 		if err == nil {
-			k.offer(&session{Session: made, links: links, beside: live, renews: reason})
+			made.beside, made.renews = live.Session, reason
+			k.offer(made)
 			if k.c.ctx.Err() != nil {
 				k.closeStandby() // nobody takes it any more
 			}

@@ -5,8 +5,6 @@ import (
 	"sync"
 	"time"
 
-	"ambassador/mux"
-
 	"go.uber.org/zap"
 )
 
@@ -47,7 +45,7 @@ func (c *causes) fresh(cause string) bool {
 }
 
 // connected logs a new session, whatever was wrong before.
-func (k *keeper) connected(s *mux.Session) {
+func (k *keeper) connected(s *session) {
 	k.mu.Lock()
 	k.trouble = ""
 	k.mu.Unlock()

@@ -48,6 +48,14 @@ func (r *route) destination() (destination, error) {
 	return res.dest, res.err
 }
 
+// aim is what the route stands for, as far as that is known.
+func (r *route) aim() (link string, port uint16) {
+	if d, err := r.destination(); err == nil {
+		return d.link, d.port
+	}
+	return r.expose.Link, r.expose.Port
+}
+
 // ExposeError is something exposed that does not fit what the provider grants.
 type ExposeError struct {
 	Expose  link.Expose
@@ -170,7 +178,7 @@ func (c *Client) bind(routes []*route) error {
 func (c *Client) apply(offers []mux.Offer, first bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.granted = namesOf(offers)
+	c.forget(offers)
 	if err := c.bindOffered(offers); err != nil {
 		if first {
 			return err
@@ -190,6 +198,22 @@ func (c *Client) apply(offers []mux.Offer, first bool) error {
 		r.dest.Store(&resolution{dest: dest})
 	}
 	return nil
+}
+
+// forget drops what is known of ports that are not granted any more. mu is held.
+func (c *Client) forget(offers []mux.Offer) {
+	for _, o := range c.offers {
+		for _, p := range o.Ports {
+			if !grants(offers, o.Name, p) {
+				c.Table.Forget(o.Name, p)
+			}
+		}
+	}
+	c.offers = offers
+}
+
+func grants(offers []mux.Offer, link string, port uint16) bool {
+	return slices.ContainsFunc(offers, func(o mux.Offer) bool { return o.Name == link && slices.Contains(o.Ports, port) })
 }
 
 // bindOffered opens the local ports of exposures that name only a link, or of

@@ -3,8 +3,6 @@ package client
 import (
 	"cmp"
 	"strconv"
-
-	"ambassador/mux"
 )
 
 // Trouble is why there is no session: empty while there is one.
@@ -62,12 +60,8 @@ func (c *Client) Granted() []string {
 	c.init()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.granted
-}
-
-func namesOf(offers []mux.Offer) []string {
-	names := make([]string, len(offers))
-	for i, o := range offers {
+	names := make([]string, len(c.offers))
+	for i, o := range c.offers {
 		names[i] = o.Name
 	}
 	return names

@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"ambassador/mux"
-
 	"go.uber.org/zap"
 )
 
@@ -25,7 +23,7 @@ const (
 // beside it, and takes its place if it is up before the old one is heard again:
 // a path that carries two handshakes and not one answer has lost the old one. A
 // slow path, where both wait, keeps it.
-func (k *keeper) suspect(s *mux.Session) {
+func (k *keeper) suspect(s *session) {
 	if k.c.ctx.Err() != nil || s.Silence() < suspectAfter || !k.suspicious.TryLock() {
 		return
 	}
@@ -43,16 +41,17 @@ func (k *keeper) suspect(s *mux.Session) {
 }
 
 // replace tries to get another session until the old one ends or is heard.
-func (k *keeper) replace(s *mux.Session, since time.Time) {
+func (k *keeper) replace(s *session, since time.Time) {
 	for k.c.ctx.Err() == nil && s.Err() == nil && s.Silence() >= time.Since(since) {
-		made, links, err := k.attempt()
+		made, err := k.attempt()
 		if err == nil {
 			if s.Silence() < time.Since(since) && s.Err() == nil {
 				made.Close() // the old one lives
 				return
 			}
+			made.beside = s.Session
 			select {
-			case k.standby <- &session{Session: made, links: links, beside: s}:
+			case k.standby <- made:
 			default:
 				made.Close()
 			}

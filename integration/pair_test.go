@@ -48,7 +48,13 @@ func startPair(t *testing.T, backend string, o pairOptions) *pair {
 // issue makes a CA for the provider and a certificate for a client.
 func issue(t *testing.T, provider, client string, links ...string) {
 	t.Helper()
-	args := []string{"certs", "issue", "tester", "--state-dir", provider, "--out", client}
+	issueTo(t, "tester", provider, client, links...)
+}
+
+// issueTo does it for a client of that name.
+func issueTo(t *testing.T, name, provider, client string, links ...string) {
+	t.Helper()
+	args := []string{"certs", "issue", name, "--state-dir", provider, "--out", client}
 	for _, l := range links {
 		args = append(args, "--link", l)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -51,13 +52,13 @@ func rawConfig(t *testing.T, state string) *tls.Config {
 
 // rawClient is welcomed by the provider, and then its reader is stopped or reads
 // everything.
-func rawClient(t *testing.T, p *pair, reads bool) rawPeer {
+func rawClient(t *testing.T, p *pair, state string, reads bool) rawPeer {
 	t.Helper()
 	c, err := net.DialTimeout("tcp", p.provider.address(), patience)
 	if err != nil {
 		t.Fatal(err)
 	}
-	peer := rawPeer{tls.Client(c, rawConfig(t, p.state))}
+	peer := rawPeer{tls.Client(c, rawConfig(t, state))}
 	t.Cleanup(func() { c.Close() })
 	peer.SetDeadline(time.Now().Add(2 * patience))
 	peer.send(t, slices.Concat(rawFrame(rawWindow, rawSYN, 1, 0), rawBytes(0, 1, `{"kind":"hello"}`+"\n")))
@@ -114,6 +115,9 @@ func TestPeerThatSpeaksRawFrames(t *testing.T) {
 	_, text, _ := net.SplitHostPort(echo)
 	var port uint16
 	fmt.Sscan(text, &port)
+	// A client of its own: what one client may have is counted for all of its sessions.
+	attacker := t.TempDir()
+	issueTo(t, "attacker", filepath.Join(filepath.Dir(p.state), "provider"), attacker)
 	stays := startSteady(t, p.entry)
 	within(t, patience, func() bool { return stays.said.Load() > 10 })
 	memory, fds := p.provider.resident(), p.provider.descriptors()
@@ -190,7 +194,7 @@ func TestPeerThatSpeaksRawFrames(t *testing.T) {
 		}},
 	} {
 		t.Run(attack.name, func(t *testing.T) {
-			peer := rawClient(t, p, !attack.deaf)
+			peer := rawClient(t, p, attacker, !attack.deaf)
 			from := peer.LocalAddr().String()
 			loud, said := p.provider.loud(), stays.said.Load()
 			began := time.Now()

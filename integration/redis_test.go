@@ -152,7 +152,7 @@ func TestBackendThatIsDown(t *testing.T) {
 	if took := time.Since(began); !isReset(err) || took < 400*time.Millisecond || took > 500*time.Millisecond+soon {
 		t.Fatalf("%v after %v; want a reset when the hold budget of 500ms is spent", err, took)
 	}
-	p.client.waitLog("consumer reset", "backend unreachable: connection refused")
+	p.client.waitLog("consumer reset", "backend not reached: connection refused")
 	p.provider.waitLog("backend not reached", "connection refused", "127.0.0.1:"+port)
 }
 

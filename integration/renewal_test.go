@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -118,14 +119,15 @@ func TestRenewalInTheMiddleOfALargeTransfer(t *testing.T) {
 	}
 }
 
-// sessions are the addresses that clients connected from.
-func sessions(p *process) (addrs []string) {
+// sessions are those of clients that connected, as they stand in every line about
+// them.
+func sessions(p *process) (all []string) {
 	for _, line := range strings.Split(p.log(), "\n") {
 		if l, ok := match(line, "client connected", nil); ok {
-			addrs = append(addrs, l["client_addr"].(string))
+			all = append(all, fmt.Sprintf(`"session":%v,`, l["session"]))
 		}
 	}
-	return addrs
+	return all
 }
 
 // A client whose provider is away says so, and loses nothing.

@@ -18,6 +18,8 @@ const (
 	KindLinks   = "links"   // provider: the links granted have changed
 	KindRenew   = "renew"   // provider: make a new session beside this one, and open new streams there
 	KindDrain   = "drain"   // provider: open no more streams here, connect anew
+	KindCheck   = "check"   // client: say whether the backends of the links granted answer; for a provider that says in its welcome that it does
+	KindHealth  = "health"  // provider: the answer to a check. One answer stands for all checks before it
 )
 
 // Message is one line of JSON on the control stream. Fields that a side does
@@ -27,6 +29,21 @@ type Message struct {
 	Version string  `json:"version,omitempty"` // of the sender's program; hello and welcome
 	Links   []Offer `json:"links,omitempty"`   // welcome and links
 	Reason  string  `json:"reason,omitempty"`  // refuse; for a person
+	Checks  bool    `json:"checks,omitempty"`  // welcome: the provider answers checks
+	// MaxAge is how old what a check is answered with may be, in milliseconds. The
+	// provider dials no port of a backend more than once a second for it.
+	MaxAge int64    `json:"max_age_ms,omitempty"`
+	Health []Health `json:"health,omitempty"` // health
+}
+
+// Health is what the provider knows of the backend of a link's port.
+type Health struct {
+	Link   string `json:"link"`
+	Port   uint16 `json:"port"`
+	OK     bool   `json:"ok"`               // the last dial reached it
+	Reason string `json:"reason,omitempty"` // why not: a close reason
+	Age    int64  `json:"age_ms"`           // of that dial, in milliseconds
+	Took   int64  `json:"took_us"`          // how long it took, in microseconds
 }
 
 // Offer is a link that the provider grants to the client.

@@ -16,6 +16,9 @@ var (
 	// ErrSessionLost: the session under the stream ended before the stream
 	// did. What a reader got so far is not the whole.
 	ErrSessionLost error = lostError{}
+	// ErrEnded: the session is lost because the other ambassador closed it, in good
+	// order.
+	ErrEnded = errors.New("the other ambassador closed the connection")
 	// ErrMemory: the stream's reader was the slowest when the memory for unread
 	// bytes was used up.
 	ErrMemory = errors.New("mux: stream reset for the memory it held")
@@ -30,11 +33,18 @@ var (
 	ErrNoALPN = errors.New("mux: peer did not agree to " + Protocol)
 	// ErrAuthentication: the TLS handshake failed. The cause is wrapped.
 	ErrAuthentication = errors.New("mux: handshake failed")
+	// ErrCertificate: it failed because this side, a provider's, did not accept the
+	// peer's certificate.
+	ErrCertificate = errors.New("mux: certificate not accepted")
+	// ErrUntrusted: it failed because the peer broke it off with an alert: most often
+	// it did not accept this side's certificate.
+	ErrUntrusted = errors.New("mux: handshake broken off by the peer")
 )
 
-// resetError is ErrReset. PeerReset tells internal/relay, which does not know
-// this package, that the end was the peer's own word and no loss.
-type resetError struct{}
+// resetError is ErrReset, with the word that the reset brought, if any. PeerReset
+// tells internal/relay, which does not know this package, that the end was the
+// peer's own word and no loss.
+type resetError struct{ word string }
 
 // lostError is ErrSessionLost, which is no word of the peer's.
 type lostError struct{}
@@ -42,8 +52,14 @@ type lostError struct{}
 func (lostError) Error() string   { return "mux: session lost" }
 func (lostError) PeerReset() bool { return false }
 
-func (resetError) Error() string   { return "mux: stream reset by the other ambassador" }
-func (resetError) PeerReset() bool { return true }
+func (e resetError) Error() string {
+	if e.word == "" {
+		return "mux: stream reset by the other ambassador"
+	}
+	return "mux: stream reset by the other ambassador: " + e.word
+}
+func (resetError) PeerReset() bool      { return true }
+func (resetError) Is(target error) bool { return target == ErrReset }
 
 // Refusal says why a provider did not connect a stream to a backend.
 type Refusal byte
@@ -54,7 +70,8 @@ const (
 	// The two are one on purpose: a client learns nothing about links that it
 	// was not granted.
 	RefusedNoLink Refusal = 1
-	// RefusedBackend: the backend could not be reached within the hold budget.
+	// RefusedBackend: the backend could not be reached within the hold budget, for
+	// another cause than those from RefusedBackendRefused on.
 	RefusedBackend Refusal = 2
 	// RefusedDraining: the provider is shutting down.
 	RefusedDraining Refusal = 3
@@ -63,14 +80,22 @@ const (
 	// RefusedLimit: the client, or all clients together, have as many streams
 	// as the provider takes.
 	RefusedLimit Refusal = 5
+	// RefusedBackendRefused: nothing listens on the backend's port.
+	RefusedBackendRefused Refusal = 6
+	// RefusedBackendUnreachable: there is no route to the backend.
+	RefusedBackendUnreachable Refusal = 7
+	// RefusedBackendTimeout: the backend did not answer in time.
+	RefusedBackendTimeout Refusal = 8
+	// RefusedBackendUnknown: the backend's name could not be looked up.
+	RefusedBackendUnknown Refusal = 9
 )
 
 func (r Refusal) String() string {
 	switch r {
 	case RefusedNoLink:
 		return "no such link or not granted"
-	case RefusedBackend:
-		return "backend unreachable"
+	case RefusedBackend, RefusedBackendRefused, RefusedBackendUnreachable, RefusedBackendTimeout, RefusedBackendUnknown:
+		return "backend not reached"
 	case RefusedDraining:
 		return "provider is draining"
 	case RefusedRequest:

@@ -77,6 +77,9 @@ func normal(m Message) Message {
 	if len(m.Links) == 0 {
 		m.Links = nil
 	}
+	if len(m.Health) == 0 {
+		m.Health = nil
+	}
 	return m
 }
 

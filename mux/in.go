@@ -59,6 +59,7 @@ func (s *Session) receivedFrame(h *frameHeader) error {
 	switch {
 	case st == nil: // it ended here before the peer knew
 		return s.discard(h.body())
+	case flags&flagRST != 0: // the length is its code
 	case h.frameType() == typeWindowUpdate:
 		st.addCredit(h.length())
 	case h.length() > 0:
@@ -68,11 +69,19 @@ func (s *Session) receivedFrame(h *frameHeader) error {
 	}
 	switch {
 	case flags&flagRST != 0:
-		st.receivedReset()
+		st.receivedReset(resetCodeOf(h))
 	case flags&flagFIN != 0:
 		return st.receivedFIN()
 	}
 	return nil
+}
+
+// resetCodeOf is the code in a reset frame. yamux lets a data frame reset too.
+func resetCodeOf(h *frameHeader) uint32 {
+	if h.frameType() != typeWindowUpdate {
+		return 0
+	}
+	return h.length()
 }
 
 func (s *Session) discard(n uint32) error {
@@ -132,8 +141,10 @@ func readCause(err error) error {
 	switch err {
 	case nil:
 		return nil
-	case io.EOF, io.ErrUnexpectedEOF:
-		return fmt.Errorf("%w: the other ambassador closed the connection", ErrSessionLost)
+	case io.EOF: // behind a close_notify (RFC 8446 §6.1), between frames
+		return fmt.Errorf("%w: %w", ErrSessionLost, ErrEnded)
+	case io.ErrUnexpectedEOF:
+		return fmt.Errorf("%w: the connection ended without a word", ErrSessionLost)
 	}
 	return fmt.Errorf("%w: %w", ErrSessionLost, err)
 }

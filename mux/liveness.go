@@ -21,6 +21,8 @@ type liveness struct {
 	last      atomic.Int64 // when a byte was last received: nanoseconds since epoch
 	probe     atomic.Pointer[probe]
 	rtt       atomic.Int64 // the shortest round trip, in nanoseconds
+	latest    atomic.Int64 // the last one
+	measured  atomic.Int64 // when: nanoseconds since epoch
 
 	mu      sync.Mutex
 	timer   *time.Timer
@@ -94,7 +96,7 @@ func (s *Session) ResetUnheard(reason string) int {
 	}
 	s.mu.Unlock()
 	for _, st := range unheard {
-		st.sendReset()
+		st.sendReset(resetCode("session-lost"))
 		st.abort(fmt.Errorf("%w: %s", ErrSessionLost, reason))
 	}
 	return len(unheard)
@@ -106,6 +108,25 @@ func (l *liveness) roundTrip() time.Duration {
 		return time.Duration(rtt)
 	}
 	return 0
+}
+
+// measureAfter is the age at which a round trip is measured anew when somebody
+// asks for it. A session that is never silent sends no ping of its own accord, and
+// one that nobody asks about needs none.
+const measureAfter = time.Minute
+
+// RTT is the last round trip that was measured, 0 before any was. One that is
+// older than a minute is measured again meanwhile. It does not wait.
+func (s *Session) RTT() time.Duration {
+	l := s.life
+	if l.now()-l.measured.Load() > int64(measureAfter) {
+		l.mu.Lock()
+		if !l.stopped && time.Since(l.pinged) > measureAfter {
+			l.pingLocked()
+		}
+		l.mu.Unlock()
+	}
+	return time.Duration(l.latest.Load())
 }
 
 func (l *liveness) start() {
@@ -163,6 +184,8 @@ func (l *liveness) received(h *frameHeader) {
 		return
 	}
 	rtt := int64(time.Since(l.pinged))
+	l.latest.Store(rtt)
+	l.measured.Store(l.now())
 	if rtt < l.rtt.Load() {
 		l.rtt.Store(rtt)
 	}

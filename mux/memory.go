@@ -173,7 +173,7 @@ func (st *Stream) weight(now int64) float64 {
 
 // exhaust resets a stream for the memory that it holds, at both ends.
 func (st *Stream) exhaust() {
-	st.sendReset()
+	st.sendReset(resetCode("memory-limit"))
 	st.abort(ErrMemory)
 	st.drop()
 }

@@ -1,14 +1,43 @@
 package mux
 
 import (
+	"errors"
 	"fmt"
 
 	"go.uber.org/zap"
 )
 
+// resetWords are the reasons that a reset frame carries, by their codes. The code
+// stands in the frame's length field, which is a window update's: one who does not
+// know codes opens the window of a stream by a few bytes and resets it in the same
+// step. Code 0 is no word. A word keeps its code for ever.
+var resetWords = [...]string{
+	1: "consumer-reset", 2: "consumer-lost", 3: "backend-reset", 4: "backend-lost", 5: "session-lost",
+	6: "idle-half-closed", 7: "memory-limit", 8: "drain-timeout", 9: "link-withdrawn", 10: "client-denied",
+	11: "killed", 12: "consumer-gone",
+}
+
+// resetCode is the code of a reason, 0 if it has none.
+func resetCode(reason string) uint32 {
+	for code, word := range resetWords {
+		if word == reason {
+			return uint32(code)
+		}
+	}
+	return 0
+}
+
+// ResetReason is the word that the peer gave with the reset in err's chain, such
+// as "link-withdrawn", or empty if it gave none. It is what the peer says.
+func ResetReason(err error) string {
+	var reset resetError
+	errors.As(err, &reset)
+	return reset.word
+}
+
 // Reset aborts the stream. The other end sees a reset after the bytes written
-// before, never a clean end. The reason goes to this side's debug log only: a
-// reset frame carries none. Safe to call more than once, and after Close.
+// before, never a clean end. The reason goes to this side's debug log, and if it
+// is one of resetWords to the peer. Safe to call more than once, and after Close.
 func (st *Stream) Reset(reason string) {
 	st.mu.Lock()
 	again := st.closed
@@ -18,8 +47,8 @@ func (st *Stream) Reset(reason string) {
 		return
 	}
 	st.letGo()
-	if st.sendReset() {
-		st.s.log.Debug("stream reset", zap.Uint32("stream", st.id), zap.String("close_reason", reason))
+	if st.sendReset(resetCode(reason)) {
+		st.s.log.Debug("stream reset", zap.Uint32("stream", st.id), zap.String("reason", reason))
 	}
 	st.drop()
 	st.wakeWriter()
@@ -39,7 +68,7 @@ func (st *Stream) letGo() {
 
 // sendReset tells the peer, unless that is over for it or it has not heard of the
 // stream, and forgets the stream: frames that are still on their way are discarded.
-func (st *Stream) sendReset() (sent bool) {
+func (st *Stream) sendReset(code uint32) (sent bool) {
 	st.mu.Lock()
 	unheardOf := st.first&flagSYN != 0
 	send := !st.sentRST && !(st.sentFIN && st.gotFIN) && st.abortErr == nil && !unheardOf
@@ -51,7 +80,7 @@ func (st *Stream) sendReset() (sent bool) {
 	st.mu.Unlock()
 	if send {
 		// It fails when the session has ended, and every stream with it.
-		_ = st.s.out.control(st, makeHeader(typeWindowUpdate, flags, st.id, 0))
+		_ = st.s.out.control(st, makeHeader(typeWindowUpdate, flags, st.id, code))
 	}
 	st.s.forget(st)
 	return send
@@ -101,9 +130,14 @@ func (st *Stream) abort(err error) {
 	st.wakeWriter()
 }
 
-// receivedReset: every byte that came before is read first, then ErrReset.
-func (st *Stream) receivedReset() {
-	st.abort(ErrReset)
+// receivedReset: every byte that came before is read first, then ErrReset with
+// the word of the code, if that is known.
+func (st *Stream) receivedReset(code uint32) {
+	err := ErrReset
+	if 0 < code && code < uint32(len(resetWords)) {
+		err = resetError{resetWords[code]}
+	}
+	st.abort(err)
 	st.s.forget(st)
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -171,7 +172,7 @@ func secure(ctx context.Context, conn net.Conn, config *tls.Config, o Options, i
 		s.tls = tls.Server(s.wire, byProtocol(config, o.Services))
 	}
 	if err := s.tls.HandshakeContext(ctx); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrAuthentication, err)
+		return nil, fmt.Errorf("%w: %w", ErrAuthentication, s.blame(ctx, err))
 	}
 	if service, ok := o.Services[s.tls.ConnectionState().NegotiatedProtocol]; ok {
 		return nil, service.serve(ctx, s.tls)
@@ -182,6 +183,29 @@ func secure(ctx context.Context, conn net.Conn, config *tls.Config, o Options, i
 	}
 	return s, nil
 }
+
+// blame says whose judgement a handshake has failed by, where that can be seen.
+func (s *Session) blame(ctx context.Context, err error) error {
+	var network net.Error
+	var alert *net.OpError
+	switch {
+	case ctx.Err() != nil:
+	case errors.As(err, &alert) && alert.Op == "remote error": // crypto/tls's word for an alert from the peer
+		return &blamedError{ErrUntrusted, err}
+	case errors.As(err, &network), errors.Is(err, io.EOF):
+	case !s.isClient && s.tls.ConnectionState().Version != 0:
+		// The hello was good: what a provider has left to judge is the client's
+		// certificate (RFC 8446 §2). crypto/tls has no type for a missing one.
+		return &blamedError{ErrCertificate, err}
+	}
+	return err
+}
+
+// blamedError is an error that is of a kind too, with its own text.
+type blamedError struct{ kind, err error }
+
+func (e *blamedError) Error() string   { return e.err.Error() }
+func (e *blamedError) Unwrap() []error { return []error{e.kind, e.err} }
 
 // carry starts the session's goroutines and sets up the control stream.
 func (s *Session) carry(ctx context.Context, o Options) error {

@@ -22,7 +22,8 @@ type Stream struct {
 
 	wantsStatus bool // a client's stream whose answer has not been read; the reader's, or push's while it is parked
 	readMu      sync.Mutex
-	statusErr   error // how it was refused
+	statusErr   error  // how it was refused
+	afterAnswer func() // nil unless somebody waits for the provider's good word
 
 	writeMu  sync.Mutex
 	prefix   []byte // goes before the first byte written: open header or answer
@@ -99,6 +100,7 @@ func (st *Stream) behindStatus(push func([]byte) int) func([]byte) int {
 			return 0
 		}
 		st.wantsStatus = false
+		st.connected()
 		return 1 + push(b[1:])
 	}
 }
@@ -116,8 +118,24 @@ func (st *Stream) answered() error {
 			err = errNoAnswer
 		}
 		st.wantsStatus, st.statusErr = false, err
+		if err == nil {
+			st.connected()
+		}
 	}
 	return st.statusErr
+}
+
+// AfterAnswer has f called once when the provider's word that the backend is
+// connected has come, which is with the backend's first bytes or its end. Call it
+// before the stream is read. f runs on the session's own goroutine and must not
+// block.
+func (st *Stream) AfterAnswer(f func()) { st.afterAnswer = f }
+
+func (st *Stream) connected() {
+	if f := st.afterAnswer; f != nil {
+		st.afterAnswer = nil
+		f()
+	}
 }
 
 // Refusal is how the provider refused a client's stream, or nil. Ask when the

@@ -2,10 +2,13 @@ package server
 
 import (
 	"errors"
+	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
 
+	"ambassador/internal/live"
 	"ambassador/internal/relay"
 	"ambassador/mux"
 
@@ -66,7 +69,8 @@ func (ss *session) reauthorize() error {
 	peer, err := ss.server.Authorize(ss.mux.TLS())
 	if denied := (*DeniedError)(nil); errors.As(err, &denied) {
 		ss.log().Warn("client is denied, ending its session", zap.Error(err), zap.Int("streams", ss.mux.Streams()))
-		ss.grant.set(nil, "client denied")
+		ss.event(live.Event{Kind: live.DoorClosed, Problem: true, Text: "client denied, its session ends: " + denialReason(err)})
+		ss.grant.set(nil, live.ClientDenied)
 		ss.cut(denialReason(err))
 		return err
 	}
@@ -74,19 +78,27 @@ func (ss *session) reauthorize() error {
 		if since := ss.grant.doubt(time.Now()); since >= ss.server.judgeWithin {
 			ss.log().Warn("what the client may use could not be found out, ending its session", zap.Error(err),
 				zap.Duration("for", since), zap.Int("streams", ss.mux.Streams()))
-			ss.grant.set(nil, "grant unknown")
+			ss.event(live.Event{Kind: live.DoorClosed, Problem: true, Text: "what the client may use could not be found out, its session ends"})
+			ss.grant.set(nil, live.ClientDenied)
 			ss.cut("the provider could not find out what this client may use")
 		}
 		return err
 	}
 	ss.grant.settle()
 	before := len(ss.offers())
-	if changed, reset := ss.grant.set(peer.Links, "link withdrawn"); changed {
+	if changed, reset := ss.grant.set(peer.Links, live.LinkWithdrawn); changed {
 		ss.log().Info("the client's links have changed", zap.Int("links_before", before),
 			zap.Int("links", len(ss.offers())), zap.Int("streams_reset", reset))
+		ss.event(live.Event{Kind: live.LinksChanged, Text: fmt.Sprintf("the client may use %d links now, before %d; streams reset: %d", len(ss.offers()), before, reset)})
 		ss.tellLinks()
 	}
 	return nil
+}
+
+// event keeps what has happened to the session's client.
+func (ss *session) event(e live.Event) {
+	e.Peer = ss.peer.Identity
+	ss.server.Table.Event(e)
 }
 
 // cut ends the session within a second or two, and says why: a client that reads
@@ -135,6 +147,7 @@ type grant struct {
 	mu      sync.Mutex
 	links   []string
 	running map[*relay.Relay]string // streams, by their links
+	why     live.Reason             // of the last change: what is not covered ended by it
 	ended   bool
 	doubted time.Time // since when a change could not be judged; zero if it was
 }
@@ -166,13 +179,13 @@ func (g *grant) coversLocked(link string) bool {
 	return slices.Contains(g.links, link) || slices.Contains(g.links, "*")
 }
 
-// enter registers a stream that runs until leave. It says no for a link that is
-// not granted any more.
-func (g *grant) enter(link string, r *relay.Relay) (leave func(), ok bool) {
+// enter registers a stream that runs until leave: Running. For a link that is not
+// granted any more it says why.
+func (g *grant) enter(link string, r *relay.Relay) (leave func(), why live.Reason) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if !g.coversLocked(link) {
-		return nil, false
+		return nil, g.why
 	}
 	if g.running == nil {
 		g.running = make(map[*relay.Relay]string)
@@ -182,14 +195,24 @@ func (g *grant) enter(link string, r *relay.Relay) (leave func(), ok bool) {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		delete(g.running, r)
-	}, true
+	}, live.Running
+}
+
+// abort resets all streams that run.
+func (g *grant) abort(why live.Reason) {
+	g.mu.Lock()
+	running := slices.Collect(maps.Keys(g.running))
+	g.mu.Unlock()
+	for _, r := range running {
+		r.Abort(why.String())
+	}
 }
 
 // set changes the grant and resets the streams that it does not cover any more.
-func (g *grant) set(links []string, reason string) (changed bool, reset int) {
+func (g *grant) set(links []string, why live.Reason) (changed bool, reset int) {
 	g.mu.Lock()
 	changed = !slices.Equal(g.links, links)
-	g.links = links
+	g.links, g.why = links, why
 	var withdrawn []*relay.Relay
 	for r, link := range g.running {
 		if !g.coversLocked(link) {
@@ -198,7 +221,7 @@ func (g *grant) set(links []string, reason string) (changed bool, reset int) {
 	}
 	g.mu.Unlock()
 	for _, r := range withdrawn {
-		r.Abort(reason)
+		r.Abort(why.String())
 	}
 	return changed, len(withdrawn)
 }

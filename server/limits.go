@@ -63,23 +63,25 @@ func (s *Server) leaveQuotaLocked(identity string) {
 
 // admit counts one more stream, until leave. Over a limit it refuses the stream:
 // the client is told which limit it was, the log its number and its name.
-func (ss *session) admit(st *mux.Stream, o mux.Open) bool {
+func (ss *session) admit(st *stream) bool {
 	s := ss.server
 	if !ss.quota.take(s.MaxClientStreams) {
-		ss.overLimit(st, o, fmt.Sprintf("this client has %d, as many as the provider lets it", s.MaxClientStreams), "max-client-streams", s.MaxClientStreams)
+		st.overLimit(fmt.Sprintf("this client has %d, as many as the provider lets it", s.MaxClientStreams), "max-client-streams", s.MaxClientStreams)
 		return false
 	}
 	if !s.quota.take(s.MaxStreams) {
 		ss.quota.giveBack()
-		ss.overLimit(st, o, "the provider has as many as it takes from all of its clients", "max-streams", s.MaxStreams)
+		st.overLimit("the provider has as many as it takes from all of its clients", "max-streams", s.MaxStreams)
 		return false
 	}
 	return true
 }
 
-func (ss *session) overLimit(st *mux.Stream, o mux.Open, reason, name string, limit int) {
-	ss.warn(ss.logOf(st, o), "stream refused: too many streams", mux.Open{}, name, zap.String("limit_name", name), zap.Int("limit", limit))
-	st.Refuse(mux.RefusedLimit, reason)
+// overLimit refuses a stream. The warning is the same for every link: which one it
+// is does not matter to the limit.
+func (st *stream) overLimit(reason, name string, limit int) {
+	st.ss.server.seen.warn(st.log(), st.ss.peer.Identity, "stream refused: too many streams", name, zap.String("limit_name", name), zap.Int("limit", limit))
+	st.mux.Refuse(mux.RefusedLimit, reason)
 }
 
 func (ss *session) leave() {

@@ -83,8 +83,12 @@ type Server struct {
 	// MaxHold caps the hold budget that a client may ask for. If zero,
 	// 10 min.
 	MaxHold time.Duration
-	// Table is told what goes on. If nil, nobody is.
+	// Table is told what happens. If nil, nothing is kept, and clients' checks are
+	// not answered.
 	Table *live.Table
+	// LogSessions writes a line for every stream that ends at info level, not at
+	// debug.
+	LogSessions bool
 	// Logger gets the server's lines. If nil, none are written.
 	Logger *zap.Logger
 
@@ -97,6 +101,7 @@ type Server struct {
 	handshakes handshakes
 	quota      quota
 	seen       repeats
+	checker    *live.Checker
 	own        atomic.Pointer[func(netip.AddrPort) bool] // is it one of listeners?
 
 	judgeWithin time.Duration // how long Reauthorize bears with an answer that fails
@@ -153,6 +158,7 @@ func (s *Server) init() {
 		s.clients = make(map[string]*clientQuota)
 		s.idle = make(chan struct{})
 		s.Dialer.Self = s.isOwn
+		s.checker = live.NewChecker(s.Table, s.checkBackend)
 	})
 }
 
@@ -257,7 +263,9 @@ func (s *Server) serveConn(c net.Conn, ended func()) {
 		return
 	}
 	defer ended()
+	s.countRefused(err)
 	if refused := (*refusedError)(nil); errors.As(err, &refused) {
+		s.Table.Event(live.Event{Kind: live.DoorClosed, Peer: refused.peer, Problem: true, Text: "client refused at the door: " + denialReason(refused.err)})
 		s.seen.warn(log, "", "client refused", refused.Error(), zap.Error(err))
 		return
 	}
@@ -271,19 +279,21 @@ func (s *Server) serveConn(c net.Conn, ended func()) {
 
 // handshake authenticates a connection: TLS, the peer's grant, and its hello.
 func (s *Server) handshake(c net.Conn, log *zap.Logger) (*session, error) {
-	ctx, cancel := context.WithTimeout(s.ctx, s.HandshakeTimeout)
+	crowded, giveWay := context.WithCancelCause(s.ctx)
+	defer giveWay(nil)
+	ctx, cancel := context.WithTimeout(crowded, s.HandshakeTimeout)
 	defer cancel()
-	defer s.handshakes.enter(c.RemoteAddr(), cancel)()
+	defer s.handshakes.enter(c.RemoteAddr(), func() { giveWay(errCrowded) })()
 	options := s.Carrier
 	options.Logger = log
 	options.Services = s.Services
 	m, err := mux.Server(ctx, c, s.TLSConfig, options)
 	if err != nil {
-		return nil, err
+		return nil, becauseOf(ctx, err)
 	}
 	ss, err := s.welcome(ctx, m)
 	if err != nil {
-		return nil, errors.Join(err, m.Close())
+		return nil, becauseOf(ctx, errors.Join(err, m.Close()))
 	}
 	return ss, nil
 }
@@ -301,9 +311,9 @@ func (s *Server) welcome(ctx context.Context, m *mux.Session) (*session, error) 
 	peer, err := s.Authorize(m.TLS())
 	if err != nil {
 		// Its certificate is good, so it may know that it is not this that fails.
-		return nil, errors.Join(&refusedError{err}, m.Control().Send(mux.Message{Kind: mux.KindRefuse, Reason: denialReason(err)}))
+		return nil, errors.Join(&refusedError{err, nameOf(m.TLS())}, m.Control().Send(mux.Message{Kind: mux.KindRefuse, Reason: denialReason(err)}))
 	}
-	ss := newSession(s, m, peer)
+	ss := newSession(s, m, peer, hello.Version)
 	// It is known before the client is: a drain from here on tells it, behind the
 	// welcome.
 	if !s.addSession(ss) {
@@ -314,7 +324,7 @@ func (s *Server) welcome(ctx context.Context, m *mux.Session) (*session, error) 
 		err = ss.reauthorize()
 	}
 	if err == nil {
-		err = m.Control().Send(mux.Message{Kind: mux.KindWelcome, Version: s.Version, Links: ss.offers()})
+		err = m.Control().Send(mux.Message{Kind: mux.KindWelcome, Version: s.Version, Links: ss.offers(), Checks: s.Table != nil})
 	}
 	close(ss.welcomed)
 	if err != nil {
@@ -326,7 +336,10 @@ func (s *Server) welcome(ctx context.Context, m *mux.Session) (*session, error) 
 
 // refusedError is an authenticated client to whom Authorize said no: not a
 // stranger, but one whose grant an operator may have forgotten.
-type refusedError struct{ err error }
+type refusedError struct {
+	err  error
+	peer string
+}
 
 func (e *refusedError) Error() string { return e.err.Error() }
 func (e *refusedError) Unwrap() error { return e.err }
@@ -419,6 +432,7 @@ func (s *Server) Close() error {
 	s.idleLocked()
 	s.mu.Unlock()
 	s.cancel() // ends handshakes and sessions
+	s.checker.Close()
 	s.running.Wait()
 	return nil
 }

@@ -4,36 +4,30 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"net"
-	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
-	"ambassador/internal/link"
-	"ambassador/internal/relay"
+	"ambassador/internal/live"
 	"ambassador/mux"
 
 	"go.uber.org/zap"
 )
-
-// openWithin bounds the wait for a stream's open header, which stands in its
-// first frame.
-const openWithin = 10 * time.Second
 
 // drainGrace is how long a drained client has to close its session.
 const drainGrace = time.Second
 
 // session is one client's session.
 type session struct {
-	server *Server
-	mux    *mux.Session
-	peer   Peer // its Links are in grant
-	grant  grant
-	quota  *clientQuota
+	server  *Server
+	mux     *mux.Session
+	peer    Peer // its Links are in grant
+	version string
+	grant   grant
+	quota   *clientQuota
+	row     atomic.Pointer[live.Session] // nil until it is served, and without a table
+	asked   asked
 
 	welcomed chan struct{} // closed when the welcome was sent, or could not be
 
@@ -47,8 +41,8 @@ type session struct {
 	telling  sync.Mutex     // held while links are sent
 }
 
-func newSession(s *Server, m *mux.Session, p Peer) *session {
-	ss := &session{server: s, mux: m, peer: p, grant: grant{links: p.Links}, welcomed: make(chan struct{})}
+func newSession(s *Server, m *mux.Session, p Peer, version string) *session {
+	ss := &session{server: s, mux: m, peer: p, version: version, grant: grant{links: p.Links}, welcomed: make(chan struct{})}
 	ss.ended, ss.cancel = context.WithCancel(context.Background())
 	return ss
 }
@@ -56,7 +50,16 @@ func newSession(s *Server, m *mux.Session, p Peer) *session {
 // log is for lines about the session. It is made for each line, so that an idle
 // session keeps none, and lazy, so that a line which is not written costs little.
 func (ss *session) log() *zap.Logger {
-	return ss.server.log.WithLazy(zap.Stringer("client_addr", ss.mux.RemoteAddr()), zap.String("peer", ss.peer.Identity))
+	return ss.identified().WithLazy(zap.Stringer("client_addr", ss.mux.RemoteAddr()))
+}
+
+// identified is the logger with what a session is known by.
+func (ss *session) identified() *zap.Logger {
+	fields := []zap.Field{zap.String("peer", ss.peer.Identity)}
+	if id := ss.row.Load().ID(); id != 0 {
+		fields = append(fields, zap.Uint64("session", id))
+	}
+	return ss.server.log.WithLazy(fields...)
 }
 
 // offers is the part of the catalogue that the peer was granted.
@@ -80,7 +83,12 @@ func (ss *session) offers() []mux.Offer {
 // is called when it is over and all of its goroutines are.
 func (ss *session) serve(ended func()) {
 	began := time.Now()
-	ss.log().Info("client connected", zap.Int("links", len(ss.offers())))
+	row := ss.server.Table.OpenSession(ss.peer.Identity, ss.version, ss.mux, ss.kill)
+	ss.row.Store(row)
+	if ss.draining.Load() {
+		row.Drain() // drain may not have found it
+	}
+	ss.log().Info("client connected", zap.Int("links", len(ss.offers())), zap.String("version", ss.version))
 	stop := context.AfterFunc(ss.server.ctx, func() { ss.mux.Close() })
 	ss.streams.Add(1)
 	ss.watchControl()
@@ -99,22 +107,43 @@ func (ss *session) serve(ended func()) {
 		ss.streams.Wait()
 		ss.cancel()
 		ss.server.removeSession(ss)
-		ss.log().Info("client disconnected", zap.NamedError("close_reason", reason), zap.Duration("duration", time.Since(began)))
+		row.End(ss.lost(reason))
+		ss.log().Info("client disconnected", zap.NamedError("reason", reason), zap.Duration("duration", time.Since(began)))
 	})
 }
 
-// watchControl ends the session of a client that breaks the protocol. Clients
-// have nothing to say after their hello in this version.
+// lost is why a session was lost, or nil if its end was wanted: by us, or by the
+// client, which closes the connection in good order.
+func (ss *session) lost(reason error) error {
+	if errors.Is(reason, mux.ErrClosed) || errors.Is(reason, mux.ErrEnded) || ss.draining.Load() {
+		return nil
+	}
+	return reason
+}
+
+// kill ends the session for an operator. Its streams are told why.
+func (ss *session) kill() {
+	ss.grant.abort(live.Killed)
+	ss.mux.Close()
+}
+
+// watchControl takes what the client says after its hello, and ends the session of
+// one that breaks the protocol. Kinds of message that this version does not know
+// are passed over.
 func (ss *session) watchControl() {
 	control := ss.mux.Control()
 	for !control.Park(ss.watchControl) {
-		if _, err := control.Receive(); err != nil {
+		m, err := control.Receive()
+		if err != nil {
 			if ss.mux.Err() == nil {
 				ss.log().Warn("client's control stream failed, ending its session", zap.Error(err))
 			}
 			ss.streams.Done()
 			ss.mux.Close()
 			return
+		}
+		if m.Kind == mux.KindCheck {
+			ss.answerCheck(time.Duration(m.MaxAge) * time.Millisecond)
 		}
 	}
 }
@@ -144,6 +173,7 @@ func (ss *session) drain() {
 	if ss.draining.Swap(true) || !ss.grant.join(&ss.streams) {
 		return
 	}
+	ss.row.Load().Drain()
 	go func() {
 		defer ss.streams.Done()
 		<-ss.welcomed
@@ -170,136 +200,4 @@ func (ss *session) endSoon() {
 		}
 	})
 	context.AfterFunc(ss.ended, func() { late.Stop() })
-}
-
-// serveStream connects one stream with its backend, which goes on after it
-// returns.
-func (ss *session) serveStream(st *mux.Stream) {
-	o, err := st.ReadOpen(openWithin)
-	if err != nil {
-		ss.log().Debug("stream without a usable open header", zap.Uint32("stream", st.ID()), zap.Error(err))
-		st.Refuse(mux.RefusedRequest, "")
-		ss.done()
-		return
-	}
-	if !ss.admit(st, o) {
-		ss.done()
-		return
-	}
-	port, backend := ss.connect(st, o)
-	if backend == nil {
-		ss.leave()
-		ss.done()
-		return
-	}
-	end := relay.TCP(backend)
-	running := relay.New(st, end, relay.Options{})
-	leave, ok := ss.grant.enter(o.Link, running)
-	if !ok { // it was withdrawn while its backend was being dialled
-		end.Reset("link withdrawn")
-		st.Refuse(mux.RefusedNoLink, "")
-		ss.leave()
-		ss.done()
-		return
-	}
-	st.Connected()
-	began := time.Now()
-	running.Start(func(r relay.Result) {
-		defer ss.done()
-		defer ss.leave()
-		leave()
-		ss.logEnd(st, o, port, r, time.Since(began))
-	})
-}
-
-// logEnd writes the one line of a stream that was served.
-func (ss *session) logEnd(st *mux.Stream, o mux.Open, port link.Port, r relay.Result, d time.Duration) {
-	if !ss.server.log.Core().Enabled(zap.DebugLevel) {
-		return // most of what a short connection allocates would be this line's
-	}
-	ss.logOf(st, o).Debug("stream ended", zap.Stringer("backend_addr", port.Target),
-		zap.Int64("bytes_in", r.BytesAB), zap.Int64("bytes_out", r.BytesBA), zap.Duration("duration", d),
-		zap.String("close_reason", r.Reason.Name("client", "backend")), zap.Error(r.Err))
-}
-
-// logOf is for lines about a stream.
-func (ss *session) logOf(st *mux.Stream, o mux.Open) *zap.Logger {
-	return ss.log().WithLazy(zap.Uint32("stream", st.ID()), zap.String("link", o.Link), zap.Uint16("port", o.Port), zap.String("consumer", o.Consumer))
-}
-
-// connect reaches the backend that a stream asks for. If it does not the stream
-// is refused or reset, the log says why, and the connection is nil.
-func (ss *session) connect(st *mux.Stream, o mux.Open) (link.Port, *net.TCPConn) {
-	if ss.refusing.Load() {
-		st.Refuse(mux.RefusedDraining, "")
-		return link.Port{}, nil
-	}
-	port, ok := ss.lookup(o)
-	if !ok {
-		ss.warn(ss.logOf(st, o), "stream refused: no such link, or not granted", o, "")
-		st.Refuse(mux.RefusedNoLink, "")
-		return link.Port{}, nil
-	}
-	backend, err := ss.dial(st, port.Target, o.Hold)
-	switch {
-	case errors.Is(err, errNobodyWaits):
-		ss.logOf(st, o).Debug("consumer gone before the backend was reached", zap.Stringer("backend_addr", port.Target), zap.Error(err))
-		st.Reset("consumer gone")
-	case err != nil:
-		ss.warn(ss.logOf(st, o), "backend not reached", o, dialReason(err), zap.Stringer("backend_addr", port.Target), zap.Error(err))
-		st.Refuse(mux.RefusedBackend, dialReason(err))
-	}
-	return port, backend
-}
-
-func (ss *session) lookup(o mux.Open) (link.Port, bool) {
-	l, ok := ss.server.catalogue[o.Link]
-	if !ok || !ss.grant.covers(o.Link) {
-		return link.Port{}, false
-	}
-	return l.Port(o.Port)
-}
-
-// dial reaches the backend within the client's hold budget. It stops when the
-// stream is cut: nobody is left to connect.
-func (ss *session) dial(st *mux.Stream, t link.Target, hold time.Duration) (*net.TCPConn, error) {
-	ctx, cancel := context.WithCancelCause(ss.server.ctx)
-	defer cancel(nil)
-	stop := st.AfterAbort(func(err error) { cancel(fmt.Errorf("%w: %w", errNobodyWaits, err)) })
-	defer stop()
-	backend, err := ss.server.Dialer.Dial(ctx, t, min(hold, ss.server.MaxHold))
-	if cause := context.Cause(ctx); err != nil && cause != nil {
-		return nil, cause
-	}
-	return backend, err
-}
-
-// errNobodyWaits: the stream was cut while its backend was being dialled.
-var errNobodyWaits = errors.New("nobody waits for the backend")
-
-// warn warns of a stream that was not served, once a minute for the same peer,
-// link and port.
-func (ss *session) warn(log *zap.Logger, msg string, o mux.Open, why string, fields ...zap.Field) {
-	ss.server.seen.warn(log, ss.peer.Identity, msg, fmt.Sprintf("%s\x00%d\x00%s", o.Link, o.Port, why), fields...)
-}
-
-// dialReason says what a client may know of a failed dial: its kind, and
-// nothing of the provider's network.
-func dialReason(err error) string {
-	var dns *net.DNSError
-	switch {
-	case errors.Is(err, link.ErrSelf):
-		return "the link's target is the provider itself"
-	case errors.As(err, &dns) && dns.IsNotFound:
-		return "name not found"
-	case errors.As(err, &dns):
-		return "name lookup failed"
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return "connection refused"
-	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
-		return "unreachable"
-	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded), errors.Is(err, syscall.ETIMEDOUT):
-		return "timed out"
-	}
-	return "failed"
 }

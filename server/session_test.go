@@ -83,7 +83,7 @@ func TestBackendThatRefuses(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := refusal(t, st); got != (mux.RefusedError{Refusal: mux.RefusedBackend, Reason: "connection refused"}) {
+		if got := refusal(t, st); got != (mux.RefusedError{Refusal: mux.RefusedBackendRefused, Reason: "connection refused"}) {
 			t.Fatalf("%+v", got)
 		}
 	}

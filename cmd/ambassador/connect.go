@@ -18,6 +18,7 @@ import (
 )
 
 type connectFlags struct {
+	sessions   *bool
 	expose     *[]string
 	exposeHost *string
 	hold       *time.Duration
@@ -49,6 +50,7 @@ the environment, else all that the provider grants.`,
 		Args: exactArgs(1, "HOST:PORT of a provider, such as big-server:7000"),
 	}
 	f := connectFlags{
+		sessions:   addLogSessions(cmd.Flags()),
 		expose:     cmd.Flags().StringArray("expose", nil, "local port and what it stands for: `[LOCAL=]REMOTE`; may be repeated"),
 		exposeHost: addExposeHost(cmd.Flags()),
 		hold:       addHold(cmd.Flags()),
@@ -92,7 +94,7 @@ func connect(cmd *cobra.Command, env environment, f connectFlags, provider strin
 	}
 	c := &client.Client{
 		Provider: provider, TLSConfig: credentials.ClientConfig(host), Expose: exposes, ExposeHost: exposeHost,
-		Hold: holdOf(*f.hold), Version: buildVersion(), Explain: explainAttempt, Table: table, Logger: log,
+		Hold: holdOf(*f.hold), Table: table, LogSessions: *f.sessions, Version: buildVersion(), Explain: explainAttempt, Logger: log,
 	}
 	kept, keep := clientUpkeep(c, credentials, f, log)
 	defer keep.stop()

@@ -13,6 +13,7 @@ import (
 )
 
 type forwardFlags struct {
+	sessions   *bool
 	exposeHost *string
 	hold       *time.Duration
 	drain      *time.Duration
@@ -42,6 +43,7 @@ later, or elsewhere, set them yourself. Names are resolved at every connection.`
 		},
 	}
 	f := forwardFlags{
+		sessions:   addLogSessions(cmd.Flags()),
 		exposeHost: addExposeHost(cmd.Flags()),
 		hold:       addHold(cmd.Flags()),
 		drain:      addDrainTimeout(cmd.Flags()),
@@ -68,7 +70,7 @@ func forward(cmd *cobra.Command, env environment, f forwardFlags, args []string)
 	if err != nil {
 		return err
 	}
-	fw := &client.Forwarder{Forwards: forwards, ExposeHost: host, Hold: holdOf(*f.hold), Table: table, Logger: log}
+	fw := &client.Forwarder{Forwards: forwards, ExposeHost: host, Hold: holdOf(*f.hold), Table: table, LogSessions: *f.sessions, Logger: log}
 	steer.read = func() error {
 		log.Info("nothing to reload: forward has no certificates")
 		return nil

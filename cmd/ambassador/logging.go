@@ -17,6 +17,10 @@ func addLogFlags(f *pflag.FlagSet) {
 	f.String("log-level", "info", "the least `LEVEL` that is logged: debug, info, warn or error")
 }
 
+func addLogSessions(f *pflag.FlagSet) *bool {
+	return f.Bool("log-sessions", false, "log a line at level info for every connection that ends, with its bytes and why it ended; else these lines are at level debug")
+}
+
 // newLogger logs to standard error, as the flags say.
 func newLogger(cmd *cobra.Command, stderr io.Writer) (*zap.Logger, error) {
 	format, level := flagText(cmd, "log-format"), flagText(cmd, "log-level")

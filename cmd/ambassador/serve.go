@@ -14,6 +14,7 @@ import (
 )
 
 type serveFlags struct {
+	sessions   *bool
 	links      *[]string
 	listen     listenFlags
 	allow      *[]string
@@ -43,6 +44,7 @@ Names are resolved at every connection.`,
 		Args: exactArgs(0, "no arguments, links are given with --link"),
 	}
 	f := serveFlags{
+		sessions:   addLogSessions(cmd.Flags()),
 		links:      cmd.Flags().StringArray("link", nil, "`LINK` to offer; may be repeated"),
 		listen:     addListen(cmd.Flags()),
 		allow:      cmd.Flags().StringArray("allow", nil, "with --ca: which certificates of that CA may use which links, as `PATTERN=LINK,LINK` on their URI or DNS name, such as 'web-*=redis'; may be repeated"),
@@ -78,7 +80,7 @@ func serve(cmd *cobra.Command, env environment, f serveFlags) error {
 	}
 	s := &server.Server{
 		TLSConfig: p.credentials.ServerConfig(), Authorize: p.authorize, Services: p.services,
-		Links: links, Version: buildVersion(), Table: table, Logger: log,
+		Links: links, Table: table, LogSessions: *f.sessions, Version: buildVersion(), Logger: log,
 	}
 	if err := f.streams.set(s); err != nil {
 		return err

@@ -40,6 +40,13 @@ type Dialer struct {
 // failure, as it takes for a service that is being restarted; with none it
 // tries once. The error is that of the last attempt that came to an end.
 func (d *Dialer) Dial(ctx context.Context, t Target, hold time.Duration) (*net.TCPConn, error) {
+	return d.DialEach(ctx, t, hold, func(error, time.Duration) {})
+}
+
+// DialEach is Dial, which tells how each attempt went when it has come to an end:
+// with its error, or nil, and its duration. With a long hold budget the first one
+// says much earlier than Dial that a service is down.
+func (d *Dialer) DialEach(ctx context.Context, t Target, hold time.Duration, each func(error, time.Duration)) (*net.TCPConn, error) {
 	budget := hold
 	if budget <= 0 {
 		budget = d.Timeout
@@ -47,18 +54,24 @@ func (d *Dialer) Dial(ctx context.Context, t Target, hold time.Duration) (*net.T
 			budget = defaultDialTimeout
 		}
 	}
+	asked := ctx
 	ctx, cancel := context.WithTimeout(ctx, budget)
 	defer cancel()
 	pauses := backoff.ExponentialBackOff{InitialInterval: firstPause, MaxInterval: longestPause, Multiplier: 2, RandomizationFactor: 0.5}
 	pauses.Reset()
 	var before error
 	for {
-		c, err := d.attempt(ctx, t)
+		began := time.Now()
+		c, err := d.attempt(ctx, t, d.refuseSelf)
 		if err == nil {
+			each(nil, time.Since(began))
 			return c, nil
 		}
-		if ctx.Err() != nil && before != nil {
+		if before != nil && over(ctx) {
 			return nil, before // the budget cut this attempt off: it says nothing of the backend
+		}
+		if asked.Err() == nil { // else nobody waits for it any more
+			each(err, time.Since(began))
 		}
 		before = err
 		if hold <= 0 || errors.Is(err, ErrSelf) {
@@ -74,9 +87,32 @@ func (d *Dialer) Dial(ctx context.Context, t Target, hold time.Duration) (*net.T
 	}
 }
 
-func (d *Dialer) attempt(ctx context.Context, t Target) (*net.TCPConn, error) {
-	nd := net.Dialer{Resolver: d.Resolver, Control: d.refuseSelf, KeepAlive: -1} // internal/relay sets its own
-	nd.SetMultipathTCP(false)                                                    // splice(2) and socket options want plain TCP
+// over says whether ctx is done, or will be in a moment: the sockets' timers may be
+// a little before its own.
+func over(ctx context.Context) bool {
+	deadline, bounded := ctx.Deadline()
+	return ctx.Err() != nil || bounded && !time.Now().Before(deadline)
+}
+
+// Check dials t once, to see whether it would answer, and resets the connection.
+// On Linux that is before the last part of the handshake is sent, so that the
+// service is not woken: it does not even accept.
+func (d *Dialer) Check(ctx context.Context, t Target) error {
+	c, err := d.attempt(ctx, t, func(network, address string, raw syscall.RawConn) error {
+		if err := d.refuseSelf(network, address, raw); err != nil {
+			return err
+		}
+		return holdBackACK(raw)
+	})
+	if err != nil {
+		return err
+	}
+	return errors.Join(c.SetLinger(0), c.Close())
+}
+
+func (d *Dialer) attempt(ctx context.Context, t Target, control func(network, address string, raw syscall.RawConn) error) (*net.TCPConn, error) {
+	nd := net.Dialer{Resolver: d.Resolver, Control: control, KeepAlive: -1} // internal/relay sets its own
+	nd.SetMultipathTCP(false)                                               // splice(2) and socket options want plain TCP
 	c, err := nd.DialContext(ctx, "tcp", net.JoinHostPort(d.host(ctx, t), strconv.Itoa(int(t.Port))))
 	if err != nil {
 		return nil, err

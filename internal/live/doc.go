@@ -13,11 +13,14 @@
 // Where things are:
 //
 //	reason.go     why streams end: the one vocabulary of logs, metrics and status
+//	reason_dial.go why a backend was not reached
+//	handshake.go  why connections became no session
 //	table.go      the table, and its snapshot
 //	session.go    a session's row
 //	stream.go     a stream's row
 //	account.go    what has been counted for one peer and link
 //	health.go     whether backends answer, by their last dials
+//	checker.go    asking them, when somebody wants to know
 //	histogram.go  durations
 //	event.go      what has happened lately
 //	snapshot.go   what is read from a table

@@ -11,7 +11,8 @@ type backendKey struct {
 }
 
 // Dialled notes what dialling a link's backend showed at a moment: why is Running
-// when it answered. What is older than what is known is dropped.
+// when it answered, and took may be 0 if nobody knows. What is older than what is
+// known is dropped.
 func (t *Table) Dialled(link string, port uint16, why Reason, at time.Time, took time.Duration) {
 	if t == nil {
 		return
@@ -28,7 +29,10 @@ func (t *Table) Dialled(link string, port uint16, why Reason, at time.Time, took
 		return
 	}
 	was := *h
-	h.Known, h.OK, h.Reason, h.At, h.Took = true, why == Running, why, at, took
+	h.Known, h.OK, h.Reason, h.At = true, why == Running, why, at
+	if took > 0 {
+		h.Took = took
+	}
 	changed := !was.Known || was.OK != h.OK || was.Reason != h.Reason
 	if changed {
 		h.Changed = at

@@ -34,7 +34,7 @@ const (
 	BackendUnknown     // the backend's name is not known, or its lookup failed
 	BackendFailed      // the backend could not be reached for another cause
 	StreamLimit        // the client, or all together, had as many streams as the provider takes
-	Draining           // the provider was shutting down
+	Draining           // the ambassador that was to serve it was shutting down
 	BadRequest         // the open header could not be understood
 
 	// Reasons is how many there are.
@@ -61,6 +61,21 @@ func (r Reason) String() string {
 		return "unknown"
 	}
 	return reasonNames[r]
+}
+
+// words are the reasons by their words.
+var words = func() map[string]Reason {
+	m := make(map[string]Reason, Reasons)
+	for r, word := range reasonNames {
+		m[word] = Reason(r)
+	}
+	return m
+}()
+
+// ParseReason is the reason of a word.
+func ParseReason(word string) (r Reason, known bool) {
+	r, known = words[word]
+	return r, known
 }
 
 // Orderly is true of an end that both sides finished with FIN.

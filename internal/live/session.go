@@ -26,6 +26,7 @@ type Session struct {
 
 	// The table's mu guards the rest.
 	draining bool
+	killed   bool
 	done     Bytes // of streams that have ended
 }
 
@@ -73,12 +74,16 @@ func (s *Session) End(why error) {
 	if there {
 		s.table.lasted.observe(time.Since(s.since))
 	}
+	killed := s.killed
 	s.table.mu.Unlock()
 	if !there {
 		return
 	}
 	e := Event{Kind: SessionEnded, Peer: s.peer, Text: "session ended"}
-	if why != nil {
+	switch {
+	case killed:
+		e.Text, e.Reason = "session ended by an operator", Killed.String()
+	case why != nil:
 		e.Kind, e.Text, e.Reason, e.Problem = SessionBroken, "session lost", why.Error(), true
 	}
 	s.table.Event(e)
@@ -87,20 +92,24 @@ func (s *Session) End(why error) {
 // state is the row without its running streams. The table's mu is held.
 func (s *Session) state() SessionState {
 	return SessionState{
-		ID: s.id, Peer: s.peer, Version: s.version, Since: s.since, Draining: s.draining, Bytes: s.done,
+		ID: s.id, Peer: s.peer, Version: printable(s.version), Since: s.since, Draining: s.draining, Bytes: s.done,
 		Remote: s.carrier.RemoteAddr().String(), Local: s.carrier.LocalAddr().String(),
 	}
 }
 
 func (s *Session) measure() (rtt, silent time.Duration) { return s.carrier.RTT(), s.carrier.Silence() }
 
-// KillSession ends the session of that ID, and says whether there was one.
+// KillSession ends the session of that ID, and says whether there was one. Its
+// streams end as Killed.
 func (t *Table) KillSession(id uint64) bool {
 	if t == nil {
 		return false
 	}
 	t.lock()
 	s := t.sessions[id]
+	if s != nil {
+		s.killed = true
+	}
 	t.mu.Unlock()
 	if s == nil {
 		return false

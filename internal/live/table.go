@@ -45,14 +45,17 @@ func (t *Table) lock() {
 	t.init()
 }
 
-// HandshakeRefused counts a connection that became no session. why is one of a
-// small number of words.
+// HandshakeRefused counts a connection that became no session. why is one of the
+// words of handshake.go.
 func (t *Table) HandshakeRefused(why string) {
 	if t == nil {
 		return
 	}
 	t.lock()
 	defer t.mu.Unlock()
+	if !slices.Contains(HandshakeWords, why) {
+		why = RefusedFailed
+	}
 	t.handshakes[why]++
 }
 
@@ -76,7 +79,7 @@ func (t *Table) Snapshot(withStreams bool) Snapshot {
 	}
 	accounts := make(map[accountKey]*Account, len(t.accounts))
 	for k, a := range t.accounts {
-		accounts[k] = a.state(k)
+		accounts[k] = a.state()
 	}
 	for _, h := range t.backends {
 		s.Backends = append(s.Backends, *h)
@@ -89,7 +92,7 @@ func (t *Table) Snapshot(withStreams bool) Snapshot {
 	}
 	for _, row := range t.streams {
 		state := row.state()
-		if a := accounts[row.key()]; a != nil {
+		if a := accounts[row.account.key]; a != nil {
 			a.Streams++
 			a.Bytes = a.Bytes.Add(state.Bytes)
 		}

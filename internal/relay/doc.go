@@ -29,7 +29,12 @@
 //	a-lost             a stopped answering: a TCP timeout or no route to it
 //	b-lost             the same of b
 //	idle-half-closed   one end sent FIN and the other direction was silent too long
-//	aborted            [Relay.Abort] was called
+//	aborted            [Relay.Abort] was called; Result.Why is what it was given
+//
+// These are the words of one relay, which sees two connections and nothing of the
+// path beyond them. What a whole path ended by, as logs and status have it, is
+// said by server and client in the words of internal/live; docs/close-reasons.md
+// lists them.
 //
 // Where things are:
 //

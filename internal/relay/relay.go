@@ -25,6 +25,7 @@ type Result struct {
 	BytesBA int64  // the other way
 	Reason  Reason // why it ended; its table is in the package comment
 	Err     error  // nil after an orderly end
+	Why     string // what Abort was given; empty unless Reason is Aborted
 }
 
 // Copy relays between a and b until both directions are done, and returns how
@@ -145,10 +146,12 @@ func (r *Relay) directionOver() {
 	r.over(r.result)
 }
 
-// Abort resets both ends at once; the result's reason is then [Aborted]. The reason is for
-// the ends' logs. It does nothing once the relay has ended.
+// Abort resets both ends at once; the result's reason is then [Aborted]. The ends'
+// Reset gets the reason, and the result's Why. It does nothing once the relay has
+// ended.
 func (r *Relay) Abort(reason string) {
 	r.once.Do(func() {
+		r.result.Why = reason
 		r.finish(Aborted, ErrAborted)
 		r.ends[sideA].Reset(reason)
 		r.ends[sideB].Reset(reason)

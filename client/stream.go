@@ -1,0 +1,173 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"ambassador/internal/live"
+	"ambassador/internal/relay"
+	"ambassador/mux"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// stream is one consumer's connection and the stream that carries it.
+type stream struct {
+	c        *Client
+	route    *route
+	consumer *relay.TCPEnd
+	address  string // the consumer's
+	began    time.Time
+	row      *live.Stream
+	dest     destination // what was asked for, zero if it did not come to that
+	session  *live.Session
+	mux      *mux.Stream // nil before there is one
+}
+
+// serveConsumer begins to carry one consumer's connection over a session. done is
+// called when it has ended.
+func (c *Client) serveConsumer(r *route, consumer *relay.TCPEnd, done func()) {
+	st := &stream{c: c, route: r, consumer: consumer, address: consumer.Conn().RemoteAddr().String(), began: time.Now()}
+	link, port := r.aim()
+	st.row = c.Table.OpenStream(c.keeper.provider(), link, port, st.address, r.address)
+	ctx, giveUp, stop := whilePresent(c.ctx, consumer)
+	st.row.Waits(giveUp)
+	err := st.open(ctx)
+	stop()
+	if err == nil && st.carry(done) {
+		return
+	}
+	c.seen.turnAway(ctx, st.log(), consumer, r.address, err)
+	st.ended(c.unserved(ctx, err), relay.Result{Err: err})
+	done()
+}
+
+// carry relays the stream, unless an operator has ended it.
+func (st *stream) carry(done func()) bool {
+	running := relay.New(st.consumer, st.mux, relay.Options{NameA: "consumer", NameB: "backend"})
+	if !st.row.Carry(running) {
+		st.mux.Reset(live.Killed.String())
+		return false
+	}
+	c, dest := st.c, st.dest
+	if c.Table != nil {
+		st.mux.AfterAnswer(func() { c.Table.Dialled(dest.link, dest.port, live.Running, time.Now(), 0) })
+	}
+	running.Start(func(r relay.Result) {
+		defer done()
+		refused := st.mux.Refusal()
+		why := c.reason(r, refused)
+		if refused != nil {
+			c.seen.warn(st.log(), "consumer reset", st.route.address, refused)
+			if saysOfBackend(why) {
+				c.Table.Dialled(dest.link, dest.port, why, time.Now(), 0)
+			}
+		}
+		st.ended(why, r)
+	})
+	return true
+}
+
+// saysOfBackend is true of a refusal that tells how a dial went.
+func saysOfBackend(why live.Reason) bool {
+	switch why {
+	case live.BackendRefused, live.BackendUnreachable, live.BackendTimeout, live.BackendUnknown, live.BackendFailed:
+		return true
+	}
+	return false
+}
+
+// open finds a session within the hold budget and opens a stream on it.
+func (st *stream) open(ctx context.Context) error {
+	c := st.c
+	ctx, cancel := context.WithTimeout(ctx, max(c.Hold, 0))
+	defer cancel()
+	for {
+		s, err := c.keeper.wait(ctx)
+		if err != nil {
+			return err
+		}
+		c.keeper.suspect(s)
+		dest, err := st.route.destination()
+		if err != nil {
+			return err
+		}
+		m, err := s.Open(mux.Open{
+			Link: dest.link, Port: dest.port,
+			Hold:     budgetLeft(c.Hold, time.Since(st.began)),
+			Consumer: st.address,
+		}, nil)
+		if (errors.Is(err, mux.ErrSessionLost) || errors.Is(err, mux.ErrRetired)) && ctx.Err() == nil {
+			c.keeper.drop(s) // nothing of the consumer was sent: another session will do
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		st.mux, st.dest, st.session = m, dest, s.row
+		st.row.Aim(dest.link, dest.port)
+		st.row.On(s.row, m.ID())
+		return nil
+	}
+}
+
+// leastBudget is what a backend gets at least when a consumer may wait at all.
+// Nothing left would mean to the provider that there is no budget: one attempt
+// for as long as a dial may take.
+const leastBudget = 100 * time.Millisecond
+
+// budgetLeft is the hold budget that goes to the provider.
+func budgetLeft(hold, spent time.Duration) time.Duration {
+	if hold <= 0 {
+		return 0
+	}
+	return max(hold-spent, leastBudget)
+}
+
+// ended counts the stream and writes its one line.
+func (st *stream) ended(why live.Reason, r relay.Result) {
+	why = st.row.End(why)
+	if level := endLevel(st.c.LogSessions); st.c.log.Core().Enabled(level) { // most of what a short connection allocates would be this line's
+		logEnd(st.log(), level, r, why, time.Since(st.began))
+	}
+}
+
+// log is for lines about the stream. It is made for each line, so that an idle
+// connection keeps none, and lazy, so that a line which is not written costs
+// little.
+func (st *stream) log() *zap.Logger {
+	link, port := st.dest.link, st.dest.port
+	if link == "" {
+		link, port = st.route.aim()
+	}
+	fields := []zap.Field{
+		zap.String("client_addr", st.address), zap.String("local_addr", st.route.address),
+		zap.String("link", link), zap.Uint16("port", port),
+	}
+	if peer := st.c.keeper.provider(); peer != "" {
+		fields = append(fields, zap.String("peer", peer))
+	}
+	if id := st.session.ID(); id != 0 {
+		fields = append(fields, zap.Uint64("session", id))
+	}
+	if st.mux != nil {
+		fields = append(fields, zap.Uint32("stream", st.mux.ID()))
+	}
+	return st.c.log.WithLazy(fields...)
+}
+
+// endLevel is that of the line about a stream that has ended.
+func endLevel(logSessions bool) zapcore.Level {
+	if logSessions {
+		return zap.InfoLevel
+	}
+	return zap.DebugLevel
+}
+
+// logEnd writes the one line of a consumer's connection.
+func logEnd(log *zap.Logger, level zapcore.Level, r relay.Result, why live.Reason, d time.Duration) {
+	log.Log(level, "stream ended", zap.Int64("bytes_in", r.BytesAB), zap.Int64("bytes_out", r.BytesBA),
+		zap.Duration("duration", d), zap.Stringer("close_reason", why), zap.Error(r.Err))
+}
