@@ -20,6 +20,14 @@ func (k *keeper) why() string {
 	return cmp.Or(k.trouble, "still connecting")
 }
 
+// Peer is the provider's identity: empty before the first session.
+func (c *Client) Peer() string {
+	c.init()
+	c.keeper.mu.Lock()
+	defer c.keeper.mu.Unlock()
+	return c.keeper.peer
+}
+
 // Route is one local port and what it stands for.
 type Route struct {
 	Expose string // as it was given, or made of what the provider grants

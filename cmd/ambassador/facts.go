@@ -103,6 +103,9 @@ func (k *clientKept) ambassador(c *client.Client, steer *steering) *admin.Ambass
 	a := ambassadorOf(admin.RoleClient, c.Table, steer, func() admin.Facts {
 		f := admin.Facts{Provider: c.Provider, Tunnel: c.Trouble(), Links: exposedLinks(c.Routes()), Certificates: k.certificateFacts()}
 		f.Identity, _ = k.credentials.Identity() // was checked when it was loaded
+		if peer := c.Peer(); peer != "" {
+			f.Peers = []admin.PeerFacts{{Identity: peer, Links: c.Granted()}}
+		}
 		for _, addr := range c.Addrs() {
 			f.Listen = append(f.Listen, addr.String())
 		}

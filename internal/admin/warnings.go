@@ -112,15 +112,12 @@ func (l *look) ofRefused() []Warning {
 	var all []Warning
 	for _, peer := range order {
 		e := last[peer]
-		text := "a client was refused"
+		text := e.Text
 		if peer != "" {
-			text = peer + " was refused"
+			text = peer + ": " + text
 		}
 		if n := times[peer]; n > 1 {
-			text += fmt.Sprintf(" %d times lately", n)
-		}
-		if why := e.Reason; why != "" {
-			text += ": " + Spoken(why)
+			text += fmt.Sprintf(" (%d times lately)", n)
 		}
 		all = append(all, Warning{Text: text, Fix: `see "ambassador certs list" for what it may use; "ambassador invite NAME" brings a revoked client back`})
 	}
