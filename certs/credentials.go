@@ -24,8 +24,9 @@ type material struct {
 	leaf     tls.Certificate
 	roots    *x509.CertPool
 	rootList []*x509.Certificate
-	self     Identity // of our own certificate; zero with another CA
-	private  bool     // the files are of a private CA
+	issuers  []*x509.Certificate // behind the leaf, newest first
+	self     Identity            // of our own certificate; zero with another CA
+	private  bool                // the files are of a private CA
 }
 
 // Load reads a side's files and checks all that can be checked without the
@@ -82,7 +83,7 @@ func loadMaterial(f Files, role Role, now time.Time) (*material, error) {
 	if err := checkRole(f, l, role, now); err != nil {
 		return nil, err
 	}
-	m := &material{leaf: l.tls(), roots: poolOf(l.roots), rootList: l.roots}
+	m := &material{leaf: l.tls(), roots: poolOf(l.roots), rootList: l.roots, issuers: l.chain[1:]}
 	m.self, m.private = isPrivate(l)
 	return m, nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"time"
 )
 
@@ -140,6 +141,23 @@ type Renewal struct {
 	Wake <-chan struct{}
 	// Now is the wall clock. If nil, time.Now.
 	Now func() time.Time
+
+	mu     sync.Mutex
+	status RenewalStatus
+}
+
+// Status is how it stands: the zero value before Run. It may be called at any
+// time.
+func (r *Renewal) Status() RenewalStatus {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.status
+}
+
+func (r *Renewal) note(s RenewalStatus) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.status = s
 }
 
 // RenewalStatus is how a renewal stands.
@@ -166,6 +184,7 @@ func (r *Renewal) Run(ctx context.Context) {
 		if cert := r.Current(); watched == nil || !cert.Equal(watched) {
 			watched, pause = cert, firstRenewalPause
 			status = RenewalStatus{NotAfter: cert.NotAfter, Due: RenewalTime(cert)}
+			r.note(status)
 		}
 		// Round strips the reading of the clock that stands still in sleep.
 		if at := now().Round(0); !at.Before(status.Due) && !at.Before(status.Next) {
@@ -180,6 +199,7 @@ func (r *Renewal) Run(ctx context.Context) {
 				status.Next = now().Round(0).Add(pause)
 				pause = min(2*pause, maxRenewalPause)
 			}
+			r.note(status)
 			if r.Report != nil {
 				r.Report(status)
 			}

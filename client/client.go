@@ -72,10 +72,11 @@ type Client struct {
 	stopping chan struct{} // closed by the first of Shutdown and Close
 	stopOnce sync.Once
 
-	mu     sync.Mutex
-	routes []*route
-	offers []mux.Offer   // as last granted
-	bound  chan struct{} // closed when all local ports accept
+	mu      sync.Mutex
+	routes  []*route
+	missing []*ExposeError // exposed by the name of a link that is not granted
+	offers  []mux.Offer    // as last granted
+	bound   chan struct{}  // closed when all local ports accept
 }
 
 func (c *Client) init() {

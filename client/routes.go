@@ -226,7 +226,7 @@ func (c *Client) bindOffered(offers []mux.Offer) error {
 		}
 	}
 	var wanted []*route
-	missing := false
+	c.missing = nil
 	for _, e := range exposes {
 		if _, known := knownLocal(e); known {
 			continue
@@ -234,9 +234,9 @@ func (c *Client) bindOffered(offers []mux.Offer) error {
 		i := slices.IndexFunc(offers, func(o mux.Offer) bool { return o.Name == e.Link })
 		if i < 0 {
 			// It may be granted later, as either side may start first.
-			missing = true
-			c.seen.warn(c.log, "not available from this provider", e.String(),
-				&ExposeError{Expose: e, Problem: "the provider grants no such link", Candidates: offered(offers)})
+			err := &ExposeError{Expose: e, Problem: "the provider grants no such link", Candidates: offered(offers)}
+			c.missing = append(c.missing, err)
+			c.seen.warn(c.log, "not available from this provider", e.String(), err)
 			continue
 		}
 		for _, port := range offers[i].Ports {
@@ -263,7 +263,7 @@ func (c *Client) bindOffered(offers []mux.Offer) error {
 	select {
 	case <-c.bound:
 	default:
-		if !missing {
+		if len(c.missing) == 0 {
 			close(c.bound)
 		}
 	}

@@ -26,6 +26,7 @@ type connectFlags struct {
 	join       *string
 	stateDir   *string
 	files      *certFlags
+	admin      adminFlags
 }
 
 func newConnect(env environment) *cobra.Command {
@@ -57,6 +58,7 @@ the environment, else all that the provider grants.`,
 		join:       addJoin(cmd.Flags()),
 		stateDir:   addStateDir(cmd.Flags()),
 		files:      addCertFlags(cmd.Flags()),
+		admin:      addAdmin(cmd.Flags()),
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return connect(cmd, env, f, args[0]) }
 	return cmd
@@ -67,6 +69,9 @@ func connect(cmd *cobra.Command, env environment, f connectFlags, provider strin
 	if err != nil {
 		return err
 	}
+	table := new(live.Table)
+	steer, stop := newSteering(table, env.stderr, log)
+	defer stop()
 	host, err := checkProvider(provider)
 	if err != nil {
 		return err
@@ -79,7 +84,7 @@ func connect(cmd *cobra.Command, env environment, f connectFlags, provider strin
 	if err != nil {
 		return err
 	}
-	credentials, err := clientCredentials(cmd, f, env.environ, provider, log)
+	credentials, err := clientCredentials(cmd, f, env.environ, provider, steer.progress, log)
 	if errors.Is(err, errEnded) {
 		log.Info("ended before the client had joined")
 		return nil
@@ -87,18 +92,33 @@ func connect(cmd *cobra.Command, env environment, f connectFlags, provider strin
 	if err != nil {
 		return err
 	}
-	table := new(live.Table)
 	c := &client.Client{
 		Provider: provider, TLSConfig: credentials.ClientConfig(host), Expose: exposes, ExposeHost: exposeHost,
 		Hold: holdOf(*f.hold), Table: table, LogSessions: *f.sessions, Version: buildVersion(), Explain: explainAttempt, Logger: log,
 	}
-	reload, keep := clientUpkeep(c, credentials, f, log)
+	kept, keep := clientUpkeep(c, credentials, f, log)
 	defer keep.stop()
-	err = supervise(service{run: c.ListenAndServe, shutdown: c.Shutdown, close: c.Close, closed: client.ErrClosed, reload: reload}, *f.drain, log)
+	steer.read = kept.certificates.now
+	steer.reaching = func() string { return reaching(c) }
+	shown, err := f.admin.show(kept.ambassador(c, steer), surfaces{service: "connect", stateDir: *f.stateDir}, env.environ, log)
+	if err != nil {
+		return err
+	}
+	defer shown.stop()
+	err = supervise(service{run: c.ListenAndServe, shutdown: c.Shutdown, close: c.Close, closed: client.ErrClosed}, steer, *f.drain, log)
 	if wrong := (*client.ExposeError)(nil); errors.As(err, &wrong) {
 		return usage(err)
 	}
 	return err
+}
+
+// reaching is what a client waits for while it has no session.
+func reaching(c *client.Client) string {
+	why := c.Trouble()
+	if why == "" {
+		return ""
+	}
+	return "no session with " + c.Provider + ": " + why
 }
 
 func checkProvider(provider string) (host string, err error) {
@@ -146,7 +166,7 @@ func findExposes(words, environ []string, log *zap.Logger) ([]link.Expose, error
 
 // clientCredentials takes the given files, else those of the state directory,
 // where a token makes them.
-func clientCredentials(cmd *cobra.Command, f connectFlags, environ []string, provider string, log *zap.Logger) (*certs.Credentials, error) {
+func clientCredentials(cmd *cobra.Command, f connectFlags, environ []string, provider string, p *progress, log *zap.Logger) (*certs.Credentials, error) {
 	files, err := f.files.files(*f.stateDir, environ)
 	if err != nil {
 		return nil, err
@@ -166,7 +186,7 @@ func clientCredentials(cmd *cobra.Command, f connectFlags, environ []string, pro
 		if err != nil {
 			return nil, err
 		}
-		j := &joiner{token: token, provider: provider, dir: files.Dir, log: log}
+		j := &joiner{token: token, provider: provider, dir: files.Dir, progress: p, log: log}
 		if err := j.join(tellingWaits(log)(cmd.Context())); err != nil {
 			return nil, err
 		}
@@ -181,17 +201,27 @@ func clientCredentials(cmd *cobra.Command, f connectFlags, environ []string, pro
 	return c, err
 }
 
+// clientKept is what keeps a client's certificate current.
+type clientKept struct {
+	credentials  *certs.Credentials
+	certificates *reloader
+	renewal      *certs.Renewal // nil if somebody else renews it
+}
+
 // clientUpkeep keeps a client's certificate current. What changes it has the
 // client make a new session beside the old one.
-func clientUpkeep(c *client.Client, credentials *certs.Credentials, f connectFlags, log *zap.Logger) (reload func(), _ *upkeep) {
+func clientUpkeep(c *client.Client, credentials *certs.Credentials, f connectFlags, log *zap.Logger) (*clientKept, *upkeep) {
 	changed := newAlarm()
-	certificates := newReloader(credentials, f.files.blame, func() {
+	k := &clientKept{credentials: credentials}
+	k.certificates = newReloader(credentials, f.files.blame, func() {
 		c.Renew("other certificates")
 		changed.ring()
 	}, log)
-	parts := []func(context.Context){every(lookEvery, nil, certificates.look)}
+	k.certificates.table = c.Table
+	parts := []func(context.Context){every(lookEvery, nil, k.certificates.look)}
 	if credentials.Renewable() {
-		parts = append(parts, clientRenewal(credentials, c.Provider, changed, func() { c.Renew("certificate renewed") }, log))
+		k.renewal = clientRenewal(credentials, c.Provider, changed, func() { c.Renew("certificate renewed") }, c.Table, log)
+		parts = append(parts, k.renewal.Run)
 	}
-	return certificates.now, begin(tellingWaits(log)(context.Background()), parts...)
+	return k, begin(tellingWaits(log)(context.Background()), parts...)
 }

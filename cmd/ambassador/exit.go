@@ -19,6 +19,9 @@ type exitError struct {
 func (e *exitError) Error() string { return e.err.Error() }
 func (e *exitError) Unwrap() error { return e.err }
 
+// errSaid: what was printed says all that there is to say.
+var errSaid = errors.New("not ready")
+
 // usage marks an error as wrong usage or configuration.
 func usage(err error) error {
 	if err == nil {

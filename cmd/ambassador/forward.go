@@ -17,6 +17,8 @@ type forwardFlags struct {
 	exposeHost *string
 	hold       *time.Duration
 	drain      *time.Duration
+	stateDir   *string
+	admin      adminFlags
 }
 
 func newForward(env environment) *cobra.Command {
@@ -45,6 +47,8 @@ later, or elsewhere, set them yourself. Names are resolved at every connection.`
 		exposeHost: addExposeHost(cmd.Flags()),
 		hold:       addHold(cmd.Flags()),
 		drain:      addDrainTimeout(cmd.Flags()),
+		stateDir:   cmd.Flags().String("state-dir", "", "`DIR` for the control socket (default as for serve)"),
+		admin:      addAdmin(cmd.Flags()),
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return forward(cmd, env, f, args) }
 	return cmd
@@ -55,6 +59,9 @@ func forward(cmd *cobra.Command, env environment, f forwardFlags, args []string)
 	if err != nil {
 		return err
 	}
+	table := new(live.Table)
+	steer, stop := newSteering(table, env.stderr, log)
+	defer stop()
 	forwards, err := findForwards(env.environ, args, log)
 	if err != nil {
 		return err
@@ -63,12 +70,17 @@ func forward(cmd *cobra.Command, env environment, f forwardFlags, args []string)
 	if err != nil {
 		return err
 	}
-	table := new(live.Table)
 	fw := &client.Forwarder{Forwards: forwards, ExposeHost: host, Hold: holdOf(*f.hold), Table: table, LogSessions: *f.sessions, Logger: log}
-	return supervise(service{
-		run: fw.ListenAndServe, shutdown: fw.Shutdown, close: fw.Close, closed: client.ErrClosed,
-		reload: func() { log.Info("nothing to reload: forward has no certificates") },
-	}, *f.drain, log)
+	steer.read = func() error {
+		log.Info("nothing to reload: forward has no certificates")
+		return nil
+	}
+	shown, err := f.admin.show(forwarderAmbassador(fw, steer), surfaces{service: "forward", stateDir: *f.stateDir}, env.environ, log)
+	if err != nil {
+		return err
+	}
+	defer shown.stop()
+	return supervise(service{run: fw.ListenAndServe, shutdown: fw.Shutdown, close: fw.Close, closed: client.ErrClosed}, steer, *f.drain, log)
 }
 
 // findForwards is what the image of 2013 did with sed.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -74,6 +75,7 @@ type joiner struct {
 	token    certs.Token
 	provider string // HOST:PORT
 	dir      string
+	progress *progress
 	log      *zap.Logger
 }
 
@@ -90,6 +92,8 @@ func (j *joiner) join(ctx context.Context) error {
 	pauses := backoff.ExponentialBackOff{InitialInterval: firstJoinPause, MaxInterval: longestJoinPause, Multiplier: 2, RandomizationFactor: 1}
 	pauses.Reset()
 	told := ""
+	var waiting atomic.Pointer[string] // why it takes longer
+	defer j.progress.follow(func() string { return j.asking(waiting.Load()) })()
 	for {
 		joined, err := certs.Join(ctx, dialer(j.provider), j.token, j.dir)
 		if ctx.Err() != nil {
@@ -104,6 +108,7 @@ func (j *joiner) join(ctx context.Context) error {
 		}
 		if why := explainAttempt(err); why != told {
 			told = why
+			waiting.Store(&why)
 			j.log.Warn("provider not reached to join, will keep trying", zap.String("provider", j.provider), zap.String("reason", why))
 		}
 		select {
@@ -112,6 +117,15 @@ func (j *joiner) join(ctx context.Context) error {
 			return errEnded
 		}
 	}
+}
+
+// asking is what a person who waits is told.
+func (j *joiner) asking(why *string) string {
+	text := "asking " + j.provider + " for a certificate"
+	if why != nil {
+		text += ": " + *why
+	}
+	return text
 }
 
 func (j *joiner) joined(got *certs.Joined) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"sync"
 	"syscall"
 	"time"
 
@@ -15,22 +14,27 @@ import (
 
 // service is what serve, connect and forward run: shaped like http.Server.
 type service struct {
+	announce func()       // said when signals are minded, before run; may be nil
 	run      func() error // blocks; closed after Shutdown or Close
 	shutdown func(context.Context) error
 	close    func() error
-	closed   error  // what run returns then
-	reload   func() // SIGHUP; one at a time
+	closed   error // what run returns then
 }
 
 // endWithin is what a second signal leaves for resets and a last line. Whatever
 // is waited for then, a disk or a lock, is not waited for any longer.
 const endWithin = time.Second
 
-// supervise runs a service until it fails or a signal ends it. SIGTERM and
-// SIGINT drain it, a second one ends it at once. SIGHUP reloads.
-func supervise(s service, drain time.Duration, log *zap.Logger) error {
+// supervise runs a service until it fails, a signal ends it or an operator has it
+// drained. SIGTERM and SIGINT drain it, a second one ends it at once. SIGHUP
+// reloads.
+func supervise(s service, steer *steering, drain time.Duration, log *zap.Logger) error {
 	signals := endingSignals(log)
-	defer onHangup(s.reload, log)()
+	defer steer.follow()()
+	defer steer.progress.follow(steer.waiting)()
+	if s.announce != nil {
+		s.announce()
+	}
 	ended := make(chan error, 1)
 	go func() { ended <- s.run() }()
 	select {
@@ -38,7 +42,10 @@ func supervise(s service, drain time.Duration, log *zap.Logger) error {
 		return errors.Join(err, s.close())
 	case sig := <-signals:
 		log.Info("draining: no new connections, waiting for the running ones", zap.Stringer("signal", sig), zap.Duration("drain_timeout", drain))
+	case <-steer.drains:
+		log.Info("draining: no new connections, waiting for the running ones", zap.String("reason", "an operator asked for it"), zap.Duration("drain_timeout", drain))
 	}
+	steer.begun()
 	err := drainService(s, drain, signals)
 	if ran := <-ended; !errors.Is(ran, s.closed) {
 		err = errors.Join(err, ran)
@@ -63,24 +70,6 @@ func endingSignals(log *zap.Logger) <-chan os.Signal {
 		os.Exit(exitFailed)
 	}()
 	return ending
-}
-
-// onHangup reloads at each SIGHUP until stop.
-func onHangup(reload func(), log *zap.Logger) (stop func()) {
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	var taking sync.WaitGroup
-	taking.Go(func() {
-		for range hangups {
-			log.Info("reloading", zap.Stringer("signal", syscall.SIGHUP))
-			reload()
-		}
-	})
-	return func() {
-		signal.Stop(hangups) // nothing is sent to it after this
-		close(hangups)
-		taking.Wait()
-	}
 }
 
 func drainService(s service, drain time.Duration, signals <-chan os.Signal) error {

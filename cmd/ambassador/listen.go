@@ -38,6 +38,13 @@ func (f listenFlags) check() error {
 	return nil
 }
 
+// shared says whether the sockets may be those of another process as well, which
+// this one is to take the place of.
+func (f listenFlags) shared(environ []string) bool {
+	passed, _ := passedCount(environ, os.Getpid()) // was checked by listeners
+	return *f.reuse || passed > 0
+}
+
 // listeners are the sockets that a supervisor passed, or else the one of the
 // flags. They are opened last: whoever connects is to be served.
 func (f listenFlags) listeners(environ []string, log *zap.Logger) ([]net.Listener, error) {

@@ -26,7 +26,11 @@ type provider struct {
 	ca         *certs.CA // nil with another CA's certificates
 	passphrase string
 
-	reload func() // after upkeep
+	// After upkeep; the last three are nil with another CA's certificates.
+	certificates *reloader
+	grants       *grantsUpkeep
+	keeper       *caUpkeep
+	clients      *clientRecords
 }
 
 // newProvider takes the given files, else those of the private CA, which it
@@ -159,18 +163,26 @@ func foreignProvider(f serveFlags, environ []string) (*provider, error) {
 // upkeep keeps the certificates and grants of a server current.
 func (p *provider) upkeep(s *server.Server, log *zap.Logger) *upkeep {
 	changed := newAlarm()
-	certificates := newReloader(p.credentials, p.blame, changed.ring, log)
-	p.reload = certificates.now
+	p.certificates = newReloader(p.credentials, p.blame, changed.ring, log)
+	p.certificates.table = s.Table
+	parts := []func(context.Context){every(lookEvery, nil, p.certificates.look)}
 	if p.ca == nil {
-		return begin(context.Background(), every(lookEvery, nil, certificates.look))
+		return begin(context.Background(), parts...)
 	}
-	grants := &grantsUpkeep{watch: certs.NewWatch(p.ca.GrantsPath()), reauthorize: s.Reauthorize, log: log}
-	ca := &caUpkeep{ca: p.ca, credentials: p.credentials, reload: certificates, passphrase: p.passphrase, log: log}
-	p.reload = func() {
-		certificates.now()
-		grants.apply()
-	}
-	return begin(tellingWaits(log)(context.Background()), every(lookEvery, nil, certificates.look), every(lookEvery, nil, grants.look), func(ctx context.Context) {
-		every(maintainEvery, changed, func() { ca.maintain(ctx) })(ctx)
+	p.grants = &grantsUpkeep{watch: certs.NewWatch(p.ca.GrantsPath()), reauthorize: s.Reauthorize, log: log}
+	p.keeper = &caUpkeep{ca: p.ca, credentials: p.credentials, reload: p.certificates, passphrase: p.passphrase, table: s.Table, log: log}
+	p.clients = newClientRecords(p.ca)
+	parts = append(parts, every(lookEvery, nil, p.grants.look), every(lookEvery, nil, p.clients.look), func(ctx context.Context) {
+		every(maintainEvery, changed, func() { p.keeper.maintain(ctx) })(ctx)
 	})
+	return begin(tellingWaits(log)(context.Background()), parts...)
+}
+
+// reload reads certificates and grants again.
+func (p *provider) reload() error {
+	err := p.certificates.now()
+	if p.grants != nil {
+		err = errors.Join(err, p.grants.apply())
+	}
+	return err
 }

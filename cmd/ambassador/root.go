@@ -34,7 +34,7 @@ func execute(env environment) int {
 	err := root.ExecuteContext(certs.OnWait(context.Background(), func(path string) {
 		fmt.Fprintf(env.stderr, "ambassador: %s %s\n", waitingFor, path)
 	}))
-	if err != nil {
+	if err != nil && !errors.Is(err, errSaid) {
 		fmt.Fprintf(env.stderr, "ambassador: %v\n", err)
 	}
 	return exitCode(err)
@@ -92,7 +92,9 @@ with --config, under its name. Flags beat the environment, which beats the file.
 	root.PersistentFlags().String("config", "", "YAML `FILE` with flags by their names")
 	addLogFlags(root.PersistentFlags())
 	root.AddCommand(newServe(env), newConnect(env), newForward(env),
-		newInvite(env), newGrant(env), newRevoke(env), newCerts(env), newVersion())
+		newInvite(env), newGrant(env), newRevoke(env), newCerts(env), newVersion(),
+		newStatus(env), newLinks(env), newPeers(env), newSessions(env),
+		newHealthcheck(env), newWait(env), newReload(env), newDrain(env))
 	return root
 }
 

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"net"
 	"time"
 
 	"ambassador/internal/link"
@@ -21,6 +23,7 @@ type serveFlags struct {
 	stateDir   *string
 	passphrase *string
 	files      *certFlags
+	admin      adminFlags
 }
 
 func newServe(env environment) *cobra.Command {
@@ -50,6 +53,7 @@ Names are resolved at every connection.`,
 		stateDir:   addStateDir(cmd.Flags()),
 		passphrase: addPassphrase(cmd.Flags()),
 		files:      addCertFlags(cmd.Flags()),
+		admin:      addAdmin(cmd.Flags()),
 	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return serve(cmd, env, f) }
 	return cmd
@@ -60,6 +64,9 @@ func serve(cmd *cobra.Command, env environment, f serveFlags) error {
 	if err != nil {
 		return err
 	}
+	table := new(live.Table)
+	steer, stop := newSteering(table, env.stderr, log)
+	defer stop()
 	links, err := findLinks(*f.links, env.environ, log)
 	if err != nil {
 		return err
@@ -71,7 +78,6 @@ func serve(cmd *cobra.Command, env environment, f serveFlags) error {
 	if err != nil {
 		return err
 	}
-	table := new(live.Table)
 	s := &server.Server{
 		TLSConfig: p.credentials.ServerConfig(), Authorize: p.authorize, Services: p.services,
 		Links: links, Table: table, LogSessions: *f.sessions, Version: buildVersion(), Logger: log,
@@ -85,14 +91,23 @@ func serve(cmd *cobra.Command, env environment, f serveFlags) error {
 	}
 	keep := p.upkeep(s, log)
 	defer keep.stop()
+	steer.read = p.reload
+	shown, err := f.admin.show(p.ambassador(s, links, listeners, steer), surfaces{service: "serve", stateDir: *f.stateDir, takeOver: f.listen.shared(env.environ)}, env.environ, log)
+	if err != nil {
+		return errors.Join(err, s.Close())
+	}
+	defer shown.stop()
+	return supervise(service{
+		announce: func() { announce(listeners, links, log) },
+		run:      func() error { return serveAll(s, listeners) },
+		shutdown: s.Shutdown, close: s.Close, closed: server.ErrClosed,
+	}, steer, *f.drain, log)
+}
+
+func announce(listeners []net.Listener, links []link.Link, log *zap.Logger) {
 	for _, l := range listeners {
 		log.Info("serving", zap.Stringer("address", l.Addr()), zap.Strings("links", names(links)))
 	}
-	return supervise(service{
-		run:      func() error { return serveAll(s, listeners) },
-		shutdown: s.Shutdown, close: s.Close, closed: server.ErrClosed,
-		reload: p.reload,
-	}, *f.drain, log)
 }
 
 // findLinks turns the words into links, and says where each one's ports came

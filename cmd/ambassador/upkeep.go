@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
 	"ambassador/certs"
+	"ambassador/internal/live"
 
 	"go.uber.org/zap"
 )
@@ -84,6 +86,8 @@ type reloader struct {
 	blame       func(error) error // names the flag of a bad file
 	changed     func()            // called after other certificates were taken over
 	log         *zap.Logger
+	table       *live.Table // is told too; may be nil
+	last        lastReload
 
 	mu       sync.Mutex
 	watch    *certs.Watch
@@ -105,37 +109,53 @@ func (r *reloader) look() {
 	if !r.watch.Changed() && r.failures == 0 {
 		return
 	}
-	r.reload(2)
+	_, _ = r.reload(2) // tells by itself
 }
 
-// now takes the files over in any case, and tells how it went.
-func (r *reloader) now() {
+// now takes the files over in any case, tells how it went, and returns what was
+// wrong with them.
+func (r *reloader) now() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.told = ""
-	if !r.reload(1) && r.failures == 0 {
+	changed, err := r.reload(1)
+	if !changed && err == nil {
 		r.log.Info("certificates are the same as before")
 	}
+	return err
 }
 
 // reload reads the files. A failure is told at the tellAt-th in a row.
-func (r *reloader) reload(tellAt int) (changed bool) {
-	changed, err := r.credentials.Reload()
+func (r *reloader) reload(tellAt int) (changed bool, err error) {
+	changed, err = r.credentials.Reload()
 	if err != nil {
-		r.failures++
-		if why := r.blame(err).Error(); r.failures >= tellAt && why != r.told {
-			r.told = why
-			r.log.Warn("certificates not reloaded, keeping the old ones", zap.String("reason", why), zap.Time("not_after", r.credentials.NotAfter()))
+		err = r.blame(err)
+		if r.failures++; r.failures >= tellAt {
+			r.fail(err)
 		}
-		return false
+		return false, err
 	}
 	r.failures, r.told = 0, ""
+	r.last.set(nil)
 	if changed {
 		identity, _ := r.credentials.Identity() // was checked when it was loaded
 		r.log.Info("certificates reloaded", zap.String("identity", identity), zap.Time("not_after", r.credentials.NotAfter()))
+		r.table.Event(live.Event{Kind: live.Reloaded, Text: "certificates reloaded"})
 		r.changed()
 	}
-	return changed
+	return changed, nil
+}
+
+// fail tells of a failure, once while it stays the same.
+func (r *reloader) fail(err error) {
+	r.last.set(err)
+	why := err.Error()
+	if why == r.told {
+		return
+	}
+	r.told = why
+	r.log.Warn("certificates not reloaded, keeping the old ones", zap.String("reason", why), zap.Time("not_after", r.credentials.NotAfter()))
+	r.table.Event(live.Event{Kind: live.Reloaded, Text: "certificates not reloaded, keeping the old ones", Reason: why, Problem: true})
 }
 
 // tellExpiry warns of a certificate that ends soon, whoever was to renew it.
@@ -151,21 +171,22 @@ func (r *reloader) tellExpiry() {
 }
 
 // clientRenewal renews a client's certificate over the network.
-func clientRenewal(c *certs.Credentials, provider string, wake <-chan struct{}, renewed func(), log *zap.Logger) func(context.Context) {
-	r := &certs.Renewal{
+func clientRenewal(c *certs.Credentials, provider string, wake <-chan struct{}, renewed func(), table *live.Table, log *zap.Logger) *certs.Renewal {
+	return &certs.Renewal{
 		Current: c.Certificate, Wake: wake,
 		Renew: func(ctx context.Context) error { return c.Renew(ctx, dialer(provider)) },
 		Report: func(s certs.RenewalStatus) {
 			if s.Err != nil {
 				log.Warn("certificate not renewed, will try again", zap.String("reason", explainAttempt(s.Err)),
 					zap.Time("not_after", s.NotAfter), zap.Time("next_attempt", s.Next))
+				table.Event(live.Event{Kind: live.Certificate, Text: "certificate not renewed, will try again", Reason: explainAttempt(s.Err), Problem: true})
 				return
 			}
 			log.Info("certificate renewed", zap.Time("not_after", s.NotAfter), zap.Time("renews", s.Due))
+			table.Event(live.Event{Kind: live.Certificate, Text: "certificate renewed"})
 			renewed()
 		},
 	}
-	return r.Run
 }
 
 // caUpkeep renews what the provider's private CA has, root, issuer and the
@@ -176,6 +197,8 @@ type caUpkeep struct {
 	reload      *reloader
 	passphrase  string // the file's name; empty for none
 	log         *zap.Logger
+	table       *live.Table // is told too; may be nil
+	standing    renewalStanding
 
 	mu      sync.Mutex
 	current *time.Time // when the certificate in use is to be renewed
@@ -203,8 +226,9 @@ func (u *caUpkeep) maintain(ctx context.Context) {
 	}
 	u.tell(done, err)
 	if done.Provider {
-		u.reload.now()
+		_ = u.reload.now() // tells by itself
 	}
+	u.standing.set(u.due(), err)
 }
 
 // due is when the certificate in use is to be renewed: drawn once for each.
@@ -226,6 +250,7 @@ func (u *caUpkeep) tell(done certs.Maintenance, err error) {
 	}
 	if done.Provider {
 		u.log.Info("renewed the provider's certificate")
+		u.table.Event(live.Event{Kind: live.Certificate, Text: "renewed the provider's certificate"})
 	}
 	if err == nil {
 		u.told = ""
@@ -234,6 +259,7 @@ func (u *caUpkeep) tell(done certs.Maintenance, err error) {
 	if why := err.Error(); why != u.told || time.Since(u.toldAt) > tellExpiryEvery {
 		u.told, u.toldAt = why, time.Now()
 		u.log.Error("certificates of the CA not renewed, will try again", zap.String("reason", why), zap.Time("not_after", u.credentials.NotAfter()))
+		u.table.Event(live.Event{Kind: live.Certificate, Text: "certificates of the CA not renewed, will try again", Reason: why, Problem: true})
 	}
 }
 
@@ -242,6 +268,7 @@ type grantsUpkeep struct {
 	watch       *certs.Watch
 	reauthorize func() error
 	log         *zap.Logger
+	last        lastReload
 
 	mu     sync.Mutex
 	failed bool
@@ -255,25 +282,27 @@ func (u *grantsUpkeep) look() {
 	if !u.watch.Changed() && !u.failed {
 		return
 	}
-	u.applyLocked()
+	_ = u.applyLocked() // tells by itself
 }
 
-// apply makes them count now.
-func (u *grantsUpkeep) apply() {
+// apply makes them count now, and returns why they could not all be read.
+func (u *grantsUpkeep) apply() error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.applyLocked()
+	return u.applyLocked()
 }
 
-func (u *grantsUpkeep) applyLocked() {
+func (u *grantsUpkeep) applyLocked() error {
 	err := u.reauthorize()
 	u.failed = err != nil
+	u.last.set(err)
 	if err == nil {
 		u.told = ""
-		return
+		return nil
 	}
 	if why := err.Error(); why != u.told || time.Since(u.toldAt) >= tellGrantsEvery {
 		u.told, u.toldAt = why, time.Now()
 		u.log.Error("grants could not be read for all sessions, will try again; a session that cannot be judged for 3s ends", zap.Error(err))
 	}
+	return fmt.Errorf("grants could not be read for all sessions: %w", err)
 }

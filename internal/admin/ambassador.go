@@ -34,6 +34,8 @@ type Ambassador struct {
 	Reload func() error
 	// Drain begins what SIGTERM begins, and returns at once.
 	Drain func()
+
+	refused refusals
 }
 
 // Facts are the settings and the state of an ambassador that are not counted.

@@ -9,9 +9,9 @@ const Schema = 1
 // States of a link and of its ports.
 const (
 	StateUp       = "up"
-	StateDegraded = "degraded" // some of a link's ports are down
-	StateDown     = "down"
-	StateUnknown  = "unknown" // nothing is known of the backend yet
+	StateDegraded = "degraded" // a link that is there, while backends of it do not answer
+	StateDown     = "down"     // a port whose backend does not answer; a link that leads nowhere: no session, or not granted
+	StateUnknown  = "unknown"  // nothing is known of the backend yet
 )
 
 // Status is all that there is to see, but for single sessions and streams.

@@ -100,3 +100,13 @@ type Event struct {
 	Reason  string // a close reason, or what else ended or failed; may be empty
 	Problem bool   // an operator should look at it
 }
+
+// Streams is how many streams are live.
+func (t *Table) Streams() int {
+	if t == nil {
+		return 0
+	}
+	t.lock()
+	defer t.mu.Unlock()
+	return len(t.streams)
+}

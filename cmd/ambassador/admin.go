@@ -1,0 +1,103 @@
+package main
+
+import (
+	"errors"
+	"net"
+	"path/filepath"
+	"sync"
+
+	"ambassador/internal/admin"
+
+	"github.com/spf13/pflag"
+	"go.uber.org/zap"
+)
+
+// adminFlags say where a running ambassador can be seen and steered.
+type adminFlags struct {
+	flags  *pflag.FlagSet
+	socket *string
+}
+
+func addAdmin(f *pflag.FlagSet) adminFlags {
+	return adminFlags{flags: f, socket: addControlSocket(f, "off for none")}
+}
+
+// surfaces is what a command says of itself to those who look.
+type surfaces struct {
+	service  string // its name, as that of its control socket
+	stateDir string // as given
+	takeOver bool   // it may take the place of another process
+}
+
+// shown is all that shows an ambassador. It goes on until stop.
+type shown struct {
+	parts sync.WaitGroup
+	stops []func()
+}
+
+func (s *shown) stop() {
+	for _, stop := range s.stops {
+		stop()
+	}
+	s.parts.Wait()
+}
+
+// show opens what an ambassador is seen by. The control socket does without where
+// it cannot be had, but where it was asked for: the tunnel is what matters.
+func (f adminFlags) show(a *admin.Ambassador, who surfaces, environ []string, log *zap.Logger) (*shown, error) {
+	s := &shown{}
+	l, err := f.control(who, environ)
+	if err != nil {
+		if f.flags.Changed("control-socket") {
+			return nil, err
+		}
+		log.Warn("no control socket: status and the other commands will not find this ambassador", zap.Error(err))
+	}
+	if l != nil {
+		c := &admin.Control{Ambassador: a, Logger: log}
+		s.run(c.Serve, c.Close, l, log)
+		log.Info("control socket open", zap.Stringer("path", l.Addr()))
+	}
+	return s, nil
+}
+
+// run serves something on a listener until stop.
+func (s *shown) run(serve func(net.Listener) error, end func() error, l net.Listener, log *zap.Logger) {
+	s.parts.Go(func() {
+		if err := serve(l); err != nil {
+			log.Error("an operator's view has ended", zap.Stringer("address", l.Addr()), zap.Error(err))
+		}
+	})
+	s.stops = append(s.stops, func() {
+		if err := errors.Join(end(), ignoreClosedListener(l.Close())); err != nil {
+			log.Warn("an operator's view did not end well", zap.Stringer("address", l.Addr()), zap.Error(err))
+		}
+	})
+}
+
+func ignoreClosedListener(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// control opens the control socket, nil if it is not wanted.
+func (f adminFlags) control(who surfaces, environ []string) (net.Listener, error) {
+	path := *f.socket
+	switch {
+	case isOff(f.flags, path):
+		return nil, nil
+	case path == "":
+		dir, err := socketDir(who.stateDir, environ)
+		if err != nil {
+			return nil, err
+		}
+		path = filepath.Join(dir, who.service+socketSuffix)
+	}
+	l, err := admin.Listen(path, who.takeOver)
+	if errors.Is(err, admin.ErrTaken) {
+		err = &explained{err.Error() + `: give this one a control socket of its own with --control-socket PATH, or none with "off"`, err}
+	}
+	return l, err
+}
