@@ -20,15 +20,18 @@ func TestBuildFromWhatTheGoCommandNoted(t *testing.T) {
 		want   admin.Build
 	}{
 		"a clone": {
-			admin.Build{}, "(devel)",
+			admin.Build{},
+			"(devel)",
 			admin.Build{Commit: "0123abc", Modified: true, Time: "2026-01-02T03:04:05Z"},
 		},
 		"a module": {
-			admin.Build{}, "v1.2.3",
+			admin.Build{},
+			"v1.2.3",
 			admin.Build{Version: "v1.2.3", Commit: "0123abc", Modified: true, Time: "2026-01-02T03:04:05Z"},
 		},
 		"the linker's version and commit": {
-			admin.Build{Version: "v2", Commit: "fedc"}, "v1.2.3",
+			admin.Build{Version: "v2", Commit: "fedc"},
+			"v1.2.3",
 			admin.Build{Version: "v2", Commit: "fedc"},
 		},
 	} {
