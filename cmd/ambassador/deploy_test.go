@@ -79,7 +79,7 @@ func TestDeployedConfigFilesAreUnderstood(t *testing.T) {
 	}
 }
 
-func read(t *testing.T, path string) string {
+func textOf(t *testing.T, path string) string {
 	t.Helper()
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -93,7 +93,7 @@ func inSystemd(t *testing.T) []deployed {
 	var all []deployed
 	for _, path := range glob(t, "systemd/*.service") {
 		d := deployed{file: path}
-		for line := range strings.Lines(read(t, path)) {
+		for line := range strings.Lines(textOf(t, path)) {
 			key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
 			switch key {
 			case "ExecStart":
@@ -166,7 +166,7 @@ func glob(t *testing.T, pattern string) []string {
 func documents(t *testing.T, path string) []map[string]any {
 	t.Helper()
 	var all []map[string]any
-	for d := yaml.NewDecoder(strings.NewReader(read(t, path))); ; {
+	for d := yaml.NewDecoder(strings.NewReader(textOf(t, path))); ; {
 		var doc map[string]any
 		if err := d.Decode(&doc); errors.Is(err, io.EOF) {
 			return all

@@ -154,11 +154,11 @@ var families = []family{
 		values: func(s *scrape, put func(float64, ...string)) { s.putEnd(put, "leaf") },
 	},
 	{
-		name: "issuer_not_after_timestamp_seconds", help: "When the certificate of the private CA's issuer ends, in Unix time. Providers only.", kind: gauge,
+		name: "issuer_not_after_timestamp_seconds", help: "When the certificate of the CA's issuer ends that its own rests on, in Unix time.", kind: gauge,
 		values: func(s *scrape, put func(float64, ...string)) { s.putEnd(put, "issuer") },
 	},
 	{
-		name: "root_not_after_timestamp_seconds", help: "When the root of the private CA ends, in Unix time; the last one of several.", kind: gauge,
+		name: "root_not_after_timestamp_seconds", help: "When the CA's root ends, in Unix time; the last one of several.", kind: gauge,
 		values: func(s *scrape, put func(float64, ...string)) { s.putEnd(put, "root") },
 	},
 	{
@@ -196,7 +196,7 @@ var families = []family{
 		},
 	},
 	{
-		name: "handshakes_refused_total", help: "Number of connections that became no session, by reason. Not in forward.", labels: byReason, kind: counter,
+		name: "handshakes_refused_total", help: "Number of connections that became no session, by reason. Providers only.", labels: byReason, kind: counter,
 		values: func(s *scrape, put func(float64, ...string)) {
 			for why, n := range s.refusedHandshakes() {
 				put(float64(n), why)

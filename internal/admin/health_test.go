@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -65,6 +66,22 @@ func TestNoProfilesBesideMetrics(t *testing.T) {
 	for _, path := range []string{"/debug/pprof/", "/debug/pprof/heap", "/", "/status"} {
 		if status, _ := get(t, provider(), path); status != http.StatusNotFound {
 			t.Errorf("%s: %d, want 404", path, status)
+		}
+	}
+}
+
+// A profile is for who may steer anyway, and the command line may hold a token.
+func TestProfilesWithoutCommandLine(t *testing.T) {
+	for path, want := range map[string]int{
+		"/debug/pprof/":                  http.StatusOK,
+		"/debug/pprof/goroutine?debug=1": http.StatusOK,
+		"/debug/pprof/symbol":            http.StatusOK,
+		"/debug/pprof/cmdline":           http.StatusNotFound,
+	} {
+		w := httptest.NewRecorder()
+		Profiles().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
+		if w.Code != want {
+			t.Errorf("%s: %d, want %d", path, w.Code, want)
 		}
 	}
 }

@@ -137,7 +137,7 @@ func (s *scrape) renewalFailed() bool {
 // refusedHandshakes are from 0 on, for all the reasons there are.
 func (s *scrape) refusedHandshakes() map[string]uint64 {
 	all := make(map[string]uint64)
-	if !s.tunnels() {
+	if s.a.Role != RoleProvider {
 		return all
 	}
 	for _, why := range live.HandshakeWords {
