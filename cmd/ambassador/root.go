@@ -95,6 +95,7 @@ with --config, under its name. Flags beat the environment, which beats the file.
 		newInvite(env), newGrant(env), newRevoke(env), newCerts(env), newVersion(), newMan(),
 		newStatus(env), newLinks(env), newPeers(env), newSessions(env),
 		newHealthcheck(env), newWait(env), newReload(env), newDrain(env))
+	addCompletions(root, env.environ)
 	return root
 }
 

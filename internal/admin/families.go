@@ -142,8 +142,11 @@ var families = []family{
 		},
 	},
 	{
-		name: "dial_duration_seconds", help: "How long it took to connect streams to their backends, of those that were connected.", labels: byLink,
+		name: "dial_duration_seconds", help: "How long it took to connect streams to their backends, of those that were connected. Not on a client, which dials none.", labels: byLink,
 		histograms: func(s *scrape, put func(live.Histogram, ...string)) {
+			if s.a.Role == RoleClient {
+				return
+			}
 			for link, a := range s.byLink {
 				put(a.DialSeconds, link)
 			}
