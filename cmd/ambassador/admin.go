@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"net"
+	"net/http"
 	"path/filepath"
 	"sync"
 
@@ -14,12 +15,13 @@ import (
 
 // adminFlags say where a running ambassador can be seen and steered.
 type adminFlags struct {
-	flags  *pflag.FlagSet
-	socket *string
+	flags   *pflag.FlagSet
+	socket  *string
+	metrics *string
 }
 
 func addAdmin(f *pflag.FlagSet) adminFlags {
-	return adminFlags{flags: f, socket: addControlSocket(f, "off for none")}
+	return adminFlags{flags: f, socket: addControlSocket(f, "off for none"), metrics: addMetricsAddr(f)}
 }
 
 // surfaces is what a command says of itself to those who look.
@@ -54,9 +56,13 @@ func (f adminFlags) show(a *admin.Ambassador, who surfaces, environ []string, lo
 		log.Warn("no control socket: status and the other commands will not find this ambassador", zap.Error(err))
 	}
 	if l != nil {
-		c := &admin.Control{Ambassador: a, Logger: log}
+		c := &admin.Control{Ambassador: a, More: map[string]http.Handler{"/debug/pprof/": admin.Profiles()}, Logger: log}
 		s.run(c.Serve, c.Close, l, log)
 		log.Info("control socket open", zap.Stringer("path", l.Addr()))
+	}
+	if err := s.serveMetrics(*f.metrics, a, log); err != nil {
+		s.stop()
+		return nil, err
 	}
 	return s, nil
 }
