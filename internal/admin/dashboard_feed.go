@@ -16,9 +16,13 @@ const (
 	// frameEvery is the time between two samples, and between two frames while a
 	// page is open.
 	frameEvery = time.Second
-	// checkAge is how old a backend's last check may be while a page is open: with
-	// one frame after it, a backend that stops shows within two seconds.
-	checkAge = frameEvery / 2
+	// checkEvery is the time between two questions after the backends while a page is
+	// open. With checkAge each is dialled about once a second, so that one that stops
+	// shows within two.
+	checkEvery = frameEvery / 2
+	checkAge   = 900 * time.Millisecond
+	// newsPause gathers what happens together into one frame.
+	newsPause = 100 * time.Millisecond
 	// checkPatience is how long a frame waits for the check before it. A slower
 	// check is for the next frame.
 	checkPatience = 400 * time.Millisecond
@@ -42,37 +46,86 @@ type feed struct {
 	frame    []byte    // nil while nobody looks
 	next     chan struct{}
 	checking bool
-	before   flows
+
+	// Of watch alone.
+	sampled time.Time // when the history was last added to
+	told    uint64    // the last event that is in a frame
+	before  flows     // at the frame before
 }
 
 // watch takes a sample each second, and makes a frame of it when somebody looks.
+// What happens in between makes a frame at once.
 func (d *Dashboard) watch() {
 	defer d.running.Done()
-	tick := time.NewTicker(frameEvery)
+	tick := time.NewTicker(checkEvery)
 	defer tick.Stop()
+	var sampled time.Time
 	for {
 		select {
 		case <-d.ctx.Done():
 			return
 		case <-d.feed.wake:
-		case <-tick.C:
+			d.check(checkPatience)
+		case <-d.news():
+			d.pause(newsPause)
+		case now := <-tick.C:
+			if now.Sub(sampled) < frameEvery-checkEvery/2 {
+				if d.feed.wanted(now) {
+					d.check(0)
+				}
+				continue
+			}
+			sampled = now
 		}
-		wanted := d.feed.wanted(time.Now())
-		if wanted {
-			d.check()
-		}
-		s := d.Ambassador.Table.Snapshot(wanted)
+		d.look(sampled)
+	}
+}
+
+// look takes the sample that is due, and makes a frame if somebody looks.
+func (d *Dashboard) look(due time.Time) {
+	wanted := d.feed.wanted(time.Now())
+	sample := due.After(d.feed.sampled)
+	if sample && wanted {
+		d.check(checkPatience)
+	}
+	s := d.Ambassador.Table.Snapshot(wanted)
+	if sample {
+		d.feed.sampled = due
 		d.history.add(&s, d.facts().Links)
-		if !wanted {
-			d.feed.forget()
-			continue
-		}
-		frame, err := json.Marshal(d.compose(&s))
-		if err != nil {
-			d.Logger.Error("the dashboard's frame could not be written", zap.Error(err))
-			continue
-		}
-		d.feed.publish(frame)
+	}
+	if !wanted {
+		d.feed.forget()
+		return
+	}
+	frame, err := json.Marshal(d.compose(&s))
+	if err != nil {
+		d.Logger.Error("the dashboard's frame could not be written", zap.Error(err))
+		return
+	}
+	d.feed.publish(frame)
+}
+
+// news is closed when something happens that the newest frame does not have; nil
+// while there is none.
+func (d *Dashboard) news() <-chan struct{} {
+	if !d.feed.wanted(time.Now()) {
+		return nil
+	}
+	got, next := d.Ambassador.Table.Events(d.feed.told)
+	if len(got) == 0 {
+		return next
+	}
+	now := make(chan struct{})
+	close(now)
+	return now
+}
+
+func (d *Dashboard) pause(long time.Duration) {
+	over := time.NewTimer(long)
+	defer over.Stop()
+	select {
+	case <-over.C:
+	case <-d.ctx.Done():
 	}
 }
 
@@ -83,9 +136,9 @@ func (d *Dashboard) facts() Facts {
 	return d.Ambassador.Facts()
 }
 
-// check has the backends dialled, and waits a moment for it. What it learns is in
+// check has the backends dialled, and waits so long for it. What it learns is in
 // the table, and why it learnt nothing in the status.
-func (d *Dashboard) check() {
+func (d *Dashboard) check(patient time.Duration) {
 	if d.Ambassador.Check == nil || !d.feed.beginCheck() {
 		return
 	}
@@ -101,11 +154,11 @@ func (d *Dashboard) check() {
 			d.Logger.Debug("the backends could not be checked", zap.Error(err))
 		}
 	}()
-	patience := time.NewTimer(checkPatience)
-	defer patience.Stop()
+	over := time.NewTimer(patient)
+	defer over.Stop()
 	select {
 	case <-done:
-	case <-patience.C:
+	case <-over.C:
 	case <-d.ctx.Done():
 	}
 }
@@ -179,7 +232,7 @@ func (f *feed) publish(frame []byte) {
 func (f *feed) forget() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.frame, f.before = nil, flows{}
+	f.frame, f.before, f.told = nil, flows{}, 0
 }
 
 // serveFeed sends a frame each second as a server-sent event

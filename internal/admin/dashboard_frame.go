@@ -72,6 +72,9 @@ func (d *Dashboard) compose(s *live.Snapshot) *frame {
 	for _, e := range slices.Backward(events[max(0, len(events)-frameEvents):]) {
 		f.Events = append(f.Events, eventOf(e))
 	}
+	if len(f.Events) > 0 {
+		d.feed.told = f.Events[0].ID
+	}
 	return f
 }
 

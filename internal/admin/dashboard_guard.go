@@ -58,31 +58,23 @@ func refuse(w http.ResponseWriter, code int, text string) {
 }
 
 // knowsHost is true when the Host header holds what this page is known as:
-// localhost or a loopback address on a loopback connection, the address that was
-// connected to, or one of the given names. A name that an attacker has led here
-// (DNS rebinding) is none of these. The port may be another one, such as that of
-// an SSH tunnel.
+// localhost or a loopback address, as also through an SSH tunnel or a container's
+// mapped port, the address that was connected to, or one of the given names. A name
+// that an attacker has led here (DNS rebinding) is none of these. The port may be
+// any.
 func (g *guard) knowsHost(r *http.Request) bool {
 	host := hostOf(r.Host)
-	for _, h := range g.hosts {
+	for _, h := range append([]string{"localhost"}, g.hosts...) {
 		if strings.EqualFold(host, h) {
 			return true
 		}
 	}
-	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
-	if !ok {
-		return false
-	}
-	at, err := netip.ParseAddrPort(local.String())
-	if err != nil {
-		return false
-	}
-	here := at.Addr().Unmap()
-	if strings.EqualFold(host, "localhost") {
-		return here.IsLoopback()
-	}
 	asked, err := netip.ParseAddr(host)
-	return err == nil && (asked == here || asked.IsLoopback() && here.IsLoopback())
+	if err != nil || asked.IsLoopback() {
+		return err == nil
+	}
+	local, _ := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	return local != nil && asked == local.AddrPort().Addr().Unmap()
 }
 
 // hostOf is a Host header without its port and brackets.

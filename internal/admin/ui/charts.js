@@ -127,8 +127,9 @@ export class Chart {
     const series = { label: l.name, stroke: color, width: 1.75, points: { show: false } };
     if (this.lines.length === 1) series.fill = color.replace("rgb(", "rgba(").replace(")", ", .12)");
     if (this.sparse) {
-      // A dial now and then is a line all the same; a long silence is not.
-      series.points = { show: true, size: 4, fill: color };
+      // A dial now and then is a line all the same; a long silence is not, and one dial
+      // alone is a point.
+      series.points = { show: true, size: 4, fill: color, filter: (u, i) => alone(u.data[i]) };
       series.gaps = (u, _, from, to, gaps) => {
         const least = (holeAfter / (u.scales.x.max - u.scales.x.min)) * u.bbox.width;
         return gaps.filter(([a, b]) => b - a > least);
@@ -170,6 +171,12 @@ function makeEntry() {
   const li = element("li");
   li.append(element("i", "swatch"), element("span"), element("b"));
   return li;
+}
+
+// alone are the places of values without a neighbour.
+function alone(values) {
+  const none = (i) => values[i] === null || values[i] === undefined;
+  return values.flatMap((_, i) => (!none(i) && none(i - 1) && none(i + 1) ? [i] : []));
 }
 
 // newest is the last value of not too long ago.
