@@ -63,7 +63,7 @@ CMD ["forward"]
 COPY --from=build /image/root/ /
 COPY --from=build --chown=65532:65532 /image/lib/ /var/lib/
 COPY --from=build --chown=65532:65532 /image/top/ /
-COPY LICENSE /LICENSE
+COPY LICENSE NOTICE /
 
 COPY --from=build /image/ambassador /ambassador
 ARG VERSION=devel

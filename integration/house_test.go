@@ -57,6 +57,7 @@ var mayImport = map[string][]string{
 // replaced there.
 var onlyImporter = map[string]string{
 	"github.com/hashicorp/yamux": "ambassador/mux",
+	"github.com/chromedp":        "ambassador/integration",
 	"golang.org/x/crypto":        "ambassador/certs",
 	"golang.org/x/time":          "ambassador/certs",
 	"github.com/spf13/cobra":     "ambassador/cmd/ambassador",

@@ -15,13 +15,14 @@ import (
 
 // adminFlags say where a running ambassador can be seen and steered.
 type adminFlags struct {
-	flags   *pflag.FlagSet
-	socket  *string
-	metrics *string
+	flags     *pflag.FlagSet
+	socket    *string
+	metrics   *string
+	dashboard dashboardFlags
 }
 
 func addAdmin(f *pflag.FlagSet) adminFlags {
-	return adminFlags{flags: f, socket: addControlSocket(f, "off for none"), metrics: addMetricsAddr(f)}
+	return adminFlags{flags: f, socket: addControlSocket(f, "off for none"), metrics: addMetricsAddr(f), dashboard: addDashboard(f)}
 }
 
 // surfaces is what a command says of itself to those who look.
@@ -48,9 +49,17 @@ func (s *shown) stop() {
 // it cannot be had, but where it was asked for: the tunnel is what matters.
 func (f adminFlags) show(a *admin.Ambassador, who surfaces, environ []string, log *zap.Logger) (*shown, error) {
 	s := &shown{}
+	page, err := f.dashboard.listen()
+	if err != nil {
+		return nil, err
+	}
+	if page != nil {
+		s.dashboard(f.dashboard, a, page, log)
+	}
 	l, err := f.control(who, environ)
 	if err != nil {
 		if f.flags.Changed("control-socket") {
+			s.stop()
 			return nil, err
 		}
 		log.Warn("no control socket: status and the other commands will not find this ambassador", zap.Error(err))
