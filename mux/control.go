@@ -32,8 +32,8 @@ type Message struct {
 	Reason  string  `json:"reason,omitempty"`  // refuse; for a person
 	// Time is the provider's clock; welcome. A client sees by it that one of the two
 	// clocks is wrong. It is the zero time from a version that does not say it.
-	Time time.Time `json:"time,omitzero"`
-	Checks  bool    `json:"checks,omitempty"`  // welcome: the provider answers checks
+	Time   time.Time `json:"time,omitzero"`
+	Checks bool      `json:"checks,omitempty"` // welcome: the provider answers checks
 	// MaxAge is how old what a check is answered with may be, in milliseconds. The
 	// provider dials no port of a backend more than once a second for it.
 	MaxAge int64    `json:"max_age_ms,omitempty"`
