@@ -1,0 +1,29 @@
+package main
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+func freeSpace(dir string) (space, error) {
+	var s unix.Statfs_t
+	if err := unix.Statfs(dir, &s); err != nil {
+		return space{}, os.NewSyscallError("statfs", err)
+	}
+	inodes := s.Ffree
+	if s.Files == 0 { // btrfs and others count none (statfs(2))
+		inodes = 1
+	}
+	return space{known: true, readOnly: s.Flags&unix.ST_RDONLY != 0, bytes: s.Bavail * uint64(s.Bsize), inodes: inodes}, nil
+}
+
+// descriptorLimit is how many descriptors a process of ours may raise its limit to:
+// Go does that when it starts.
+func descriptorLimit() (uint64, bool) {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return 0, false
+	}
+	return limit.Max, true
+}

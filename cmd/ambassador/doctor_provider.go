@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"ambassador/certs"
+	"ambassador/internal/link"
+
+	"github.com/spf13/cobra"
+)
+
+// provider looks from the provider's side. Its error is wrong usage.
+func (d *diagnosis) provider(ctx context.Context, cmd *cobra.Command, env environment, f doctorFlags) error {
+	if err := f.listen.check(); err != nil {
+		return err
+	}
+	links := d.links(cmd, f, env.environ)
+	d.backends(ctx, links, f)
+	own, err := d.ownCertificate(f, certs.RoleProvider, env.environ)
+	if err != nil {
+		return err
+	}
+	if !f.files.given() {
+		dir, err := stateDir(*f.stateDir, env.environ)
+		if err != nil {
+			return err
+		}
+		d.ca(dir, links)
+		d.disk(dir)
+	} else if own != nil {
+		d.ok(checkClock, "", "it says %s, and the certificate is in its time", day(time.Now()))
+	}
+	d.listens(f)
+	d.descriptors(*f.streams.all)
+	return nil
+}
+
+// links finds what is offered, and where that was said.
+func (d *diagnosis) links(cmd *cobra.Command, f doctorFlags, environ []string) []link.Link {
+	links, warnings, err := link.Discover(*f.links, environ)
+	d.variables(warnings)
+	switch {
+	case err != nil:
+		d.fail(checkLink, "", err.Error(), fmt.Sprintf("correct --link (it came from %s)", flagSource(cmd, "link")))
+	case len(links) == 0:
+		none := link.NoLinks(environ)
+		d.fail(checkLink, "", none.Problem, none.Fix)
+	}
+	for _, l := range links {
+		d.ok(checkLink, l.Name, "%s", linkSource(l, flagSource(cmd, "link"), len(*f.links) > 0))
+	}
+	return links
+}
+
+// linkSource says which ports a link has, and where link and ports came from.
+func linkSource(l link.Link, word string, given bool) string {
+	numbers := make([]uint16, len(l.Ports))
+	for i, p := range l.Ports {
+		numbers[i] = p.Number
+	}
+	found := fmt.Sprintf("port %v", numbers[0])
+	if len(numbers) > 1 {
+		found = fmt.Sprintf("ports %v", numbers)
+	}
+	switch {
+	case !given:
+		return found + ", from link variables in the environment"
+	case l.Source == link.SourceFlag:
+		return found + ", from " + word
+	case l.Source == link.SourceEnvironment:
+		return found + " from link variables in the environment, link from " + word
+	case l.Source == link.SourceWellKnown:
+		return found + " from the table of well-known names, link from " + word
+	}
+	return found + " from " + string(l.Source) + ", link from " + word
+}
+
+// backends looks up and dials what the links lead to.
+func (d *diagnosis) backends(ctx context.Context, links []link.Link, f doctorFlags) {
+	known := make(map[string]bool) // hosts, by whether they resolve
+	type backend struct {
+		about string
+		to    link.Target
+		trouble
+	}
+	var all []*backend
+	for _, l := range links {
+		for _, p := range l.Ports {
+			to := p.Target
+			about := fmt.Sprintf("%s:%d", l.Name, p.Number)
+			if _, looked := known[to.Host]; !looked {
+				known[to.Host] = d.backendName(ctx, l.Name, to)
+			}
+			if known[to.Host] {
+				all = append(all, &backend{about: about, to: to})
+			}
+		}
+	}
+	tried := all[:min(len(all), mostTried)]
+	d.show.waiting("%s: connecting to %d backends", checkBackendDial, len(tried))
+	self := selfOf(f.listen)
+	var trying sync.WaitGroup
+	for _, b := range tried {
+		trying.Go(func() { b.trouble = tryBackend(ctx, b.to, self) })
+	}
+	trying.Wait()
+	for _, b := range tried {
+		if b.problem != "" {
+			d.fail(checkBackendDial, b.about, b.problem, b.fix)
+		} else {
+			d.ok(checkBackendDial, b.about, "%s", b.found)
+		}
+	}
+	if more := len(all) - len(tried); more > 0 {
+		d.warn(checkBackendDial, "", fmt.Sprintf("%d further backends were not tried", more), "name those that matter with --link")
+	}
+}
+
+// trouble is what was found, or what is wrong and what to do.
+type trouble struct{ found, problem, fix string }
+
+func tryBackend(ctx context.Context, to link.Target, self func(netip.AddrPort) bool) trouble {
+	c, took, err := connectTo(ctx, to, self)
+	if err != nil {
+		problem, fix := dialTrouble(to.String(), "start the service, or correct the port in --link or the link variable", err)
+		return trouble{problem: problem, fix: fix}
+	}
+	found := fmt.Sprintf("%s takes connections, in %s", c.RemoteAddr(), brief(took))
+	c.Close()
+	return trouble{found: found}
+}
+
+// backendName looks a backend's name up. Docker's alias of a legacy link counts
+// before the address in its variable, which goes stale.
+func (d *diagnosis) backendName(ctx context.Context, name string, to link.Target) bool {
+	if to.Alias != "" && to.Alias != to.Host {
+		if found, _, err := lookUp(ctx, to.Alias); err == nil {
+			d.ok(checkBackendName, name, "%s is %s now, whatever the variable says", to.Alias, found[0])
+			return true
+		}
+		if _, err := netip.ParseAddr(to.Host); err == nil {
+			d.warn(checkBackendName, name, fmt.Sprintf("the alias %s is not known here, and %s in the variable may be out of date", to.Alias, to.Host), "name the service in the variable, as tcp://NAME:PORT")
+			return true
+		}
+	}
+	return d.resolves(ctx, checkBackendName, name, to.Host, "--link or the link variable")
+}
+
+// selfOf says whether an address is where serve is to listen.
+func selfOf(f listenFlags) func(netip.AddrPort) bool {
+	at, err := listenAddress(*f.address)
+	if err != nil || at.Port() == 0 {
+		return nil
+	}
+	return link.OwnListeners(net.TCPAddrFromAddrPort(at))
+}
+
+// listens checks the port for clients' sessions.
+func (d *diagnosis) listens(f doctorFlags) {
+	at, err := listenAddress(*f.listen.address)
+	if err != nil {
+		d.fail(checkListen, *f.listen.address, err.Error(), "write --listen as [IP]:PORT, such as :7000")
+		return
+	}
+	if at.Port() == 0 {
+		d.ok(checkListen, "", "any free port")
+		return
+	}
+	d.localPort(checkListen, at.String(), "serve", "choose another with --listen, and tell the clients")
+}
+
+// descriptors checks that as many streams can be open as are promised.
+func (d *diagnosis) descriptors(streams int) {
+	limit, ok := descriptorLimit()
+	switch {
+	case !ok:
+		return
+	case limit < uint64(streams)+spareDescriptors:
+		d.warn(checkDescriptors, "", fmt.Sprintf("this user's processes may have %d file descriptors, and --max-streams promises %d connections, of which each takes one", limit, streams),
+			fmt.Sprintf(`raise the limit to %d ("ulimit -Hn", LimitNOFILE= of the unit, --ulimit nofile= of the container), or lower --max-streams`, streams+spareDescriptors))
+	default:
+		d.ok(checkDescriptors, "", "%d file descriptors, enough for %d connections", limit, streams)
+	}
+}
+
+// spareDescriptors are for sessions, listeners and files.
+const spareDescriptors = 1024
