@@ -195,7 +195,7 @@ func (d *diagnosis) roundTrips(ctx context.Context, v *client.Visit, ports []cli
 	var trying sync.WaitGroup
 	for i, p := range tried {
 		trying.Go(func() {
-			ctx, cancel := context.WithTimeout(ctx, tryHold+stepWithin)
+			ctx, cancel := context.WithTimeout(ctx, tryHold+time.Second)
 			defer cancel()
 			reached[i], errs[i] = v.Reach(ctx, p.Link, p.Port, tryHold)
 		})
