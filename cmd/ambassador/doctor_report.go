@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // The checks of doctor, in the order in which it makes them. The names are for
@@ -40,7 +41,6 @@ const (
 	checkBackendDial = "backend-dial"
 	checkListen      = "listen"
 	checkDescriptors = "descriptors"
-	checkRunning     = "running"
 )
 
 // verdict is how a check came out.
@@ -126,11 +126,15 @@ type display struct {
 	terminal bool // what is being waited for can be shown, and wiped
 }
 
+var (
+	asciiMarks = map[verdict]string{passed: "ok  ", warned: "warn", failed: "FAIL"}
+	utf8Marks  = map[verdict]string{passed: "✓", warned: "!", failed: "✗"}
+)
+
 func newDisplay(w io.Writer, environ []string) *display {
-	d := &display{w: w, terminal: isTerminal(w)}
-	d.marks = map[verdict]string{passed: "ok  ", warned: "warn", failed: "FAIL"}
+	d := &display{w: w, terminal: isTerminal(w), marks: asciiMarks}
 	if d.terminal && speaksUTF8(environ) {
-		d.marks = map[verdict]string{passed: "✓", warned: "!", failed: "✗"}
+		d.marks = utf8Marks
 	}
 	return d
 }
@@ -165,7 +169,8 @@ func (d *display) finding(f finding) {
 	}
 	fmt.Fprintf(d.w, "%s %s: %s\n", d.marks[f.Verdict], f.name(), f.Found)
 	if f.Fix != "" {
-		fmt.Fprintf(d.w, "%s   fix: %s\n", strings.Repeat(" ", len([]rune(d.marks[failed]))-1), f.Fix)
+		indent := strings.Repeat(" ", utf8.RuneCountInString(d.marks[f.Verdict])+2)
+		fmt.Fprintf(d.w, "%sfix: %s\n", indent, f.Fix)
 	}
 }
 
