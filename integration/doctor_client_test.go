@@ -323,7 +323,7 @@ func TestDoctorNamesWhatCannotBeExposed(t *testing.T) {
 		"ambiguous":   {nil, []string{"--expose", freePort(t) + "=" + port}, ailment{"expose", "grant", "2 links offer", "redis:" + port}},
 		"malformed":   {nil, []string{"--expose", "=x="}, ailment{"expose", "", "", "ambassador connect --help"}},
 		"same-port":   {nil, []string{"--expose", same + "=redis", "--expose", same + "=cache"}, ailment{"expose", "grant", "is taken by", "LOCAL=REMOTE"}},
-		"port-taken":  {nil, []string{"--expose", taken + "=redis"}, ailment{"local-port", "round-trip", "taken by integration.tes", "end that process"}},
+		"port-taken":  {nil, []string{"--expose", taken + "=redis"}, ailment{"local-port", "round-trip", "taken by integration", "end that process"}},
 		"not-ours":    {nil, []string{"--expose", "192.0.2.77:" + same + "=redis"}, ailment{"local-port", "round-trip", "no such address", "0.0.0.0"}},
 		"environment": {[]string{"AMBASSADOR_EXPOSE=" + same + "=nothing"}, nil, ailment{"grant", "admission", "no such link", "ambassador grant tester nothing"}},
 	} {
@@ -357,7 +357,7 @@ func TestDoctorDisturbsNobody(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 	for _, c := range e.Checks {
-		if c.Check == "local-port" && !strings.Contains(c.Found, "held by ambassador") {
+		if c.Check == "local-port" && !strings.Contains(c.Found, "held by the ambassador that runs here") {
 			t.Errorf("%+v", c)
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"ambassador/internal/admin"
+
 	"github.com/spf13/cobra"
 )
 
@@ -18,6 +20,7 @@ import (
 //	doctor_provider.go  the provider's side, from --link to the backend
 //	doctor_ca.go        its CA, grants and invitations
 //	doctor_host.go      what the host grants: disk, descriptors
+//	doctor_running.go   what an ambassador that runs here says of itself
 
 // Bounds of doctor's waits: for all of it, and for one step over a network.
 const (
@@ -31,7 +34,7 @@ type doctorFlags struct {
 	streams    streamLimits
 	expose     *[]string
 	exposeHost *string
-	stateDir   *string
+	find       *finder // its stateDir is that of all
 	files      *certFlags
 	output     *string
 }
@@ -51,7 +54,10 @@ of "connect".
 
 Without an argument it looks from the provider's side: links and where they come
 from, names and backends, CA, certificate, grants, port and limits. It takes the
-flags of "serve".
+flags of "serve". Where only a client runs, it looks from that one's side.
+
+An ambassador that runs here is asked over its control socket what it offers or
+opens, and how it sees itself.
 
 Each line names a check; docs/doctor.md lists them. The exit code is 1 when one of
 them failed.`,
@@ -71,7 +77,7 @@ them failed.`,
 		streams:    addStreamLimits(cmd.Flags()),
 		expose:     cmd.Flags().StringArray("expose", nil, "local port and what it stands for, as connect has it: `[LOCAL=]REMOTE`; may be repeated"),
 		exposeHost: addExposeHost(cmd.Flags()),
-		stateDir:   addStateDir(cmd.Flags()),
+		find:       addFinder(cmd.Flags(), env),
 		files:      addCertFlags(cmd.Flags()),
 		output:     addOutput(cmd.Flags()),
 	}
@@ -90,15 +96,25 @@ func doctor(cmd *cobra.Command, env environment, f doctorFlags, args []string) e
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), doctorWithin)
 	defer cancel()
-	if len(args) == 1 {
-		d.Side, d.Provider = "client", args[0]
-		err = d.client(ctx, cmd, env, f)
-	} else {
-		err = d.provider(ctx, cmd, env, f)
+	here := d.findRunning(ctx, f)
+	serving, client := here[admin.RoleProvider], here[admin.RoleClient]
+	switch {
+	case len(args) == 1:
+		d.Side, d.Provider, d.running = "client", args[0], client
+	case len(*f.links) == 0 && serving == nil && client != nil:
+		// Only a client runs here, and knows its provider.
+		d.Side, d.Provider, d.running = "client", client.status.Provider, client
+	default:
+		d.running = serving
 	}
-	if err != nil {
+	look := d.provider
+	if d.Side == "client" {
+		look = d.client
+	}
+	if err := look(ctx, cmd, env, f); err != nil {
 		return err // wrong usage
 	}
+	d.tell(d.running)
 	err = d.end()
 	if !asJSON {
 		return err

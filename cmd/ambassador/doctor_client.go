@@ -66,6 +66,12 @@ func (d *diagnosis) exposes(cmd *cobra.Command, f doctorFlags, environ []string)
 	}
 	links, warnings := link.FromEnv(environ)
 	d.variables(warnings)
+	if exposes = d.running.exposes(d.Provider); len(exposes) > 0 {
+		for _, e := range exposes {
+			d.ok(checkExpose, e.String(), "from the client that runs here")
+		}
+		return exposes, true
+	}
 	forwards, err := link.Forwards(links)
 	if err != nil {
 		d.fail(checkExpose, "", err.Error(), "give --expose for the ports that this client is to open")

@@ -13,7 +13,7 @@ import (
 // ownCertificate checks the state directory's files, or those given, as far as it
 // can be done without the peer. It is nil when they cannot be used.
 func (d *diagnosis) ownCertificate(f doctorFlags, role certs.Role, environ []string) (*certs.Credentials, error) {
-	files, err := f.files.files(*f.stateDir, environ)
+	files, err := f.files.files(*f.find.stateDir, environ)
 	if err != nil {
 		return nil, err
 	}

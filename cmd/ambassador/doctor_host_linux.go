@@ -1,7 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"os"
+	"regexp"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,4 +29,21 @@ func descriptorLimit() (uint64, bool) {
 		return 0, false
 	}
 	return limit.Max, true
+}
+
+var openFiles = regexp.MustCompile(`(?m)^Max open files +(\d+) `)
+
+// descriptorLimitOf is how many descriptors a running process may have
+// (proc_pid_limits(5)).
+func descriptorLimitOf(pid int) (uint64, bool) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/limits", pid))
+	if err != nil {
+		return 0, false
+	}
+	m := openFiles.FindSubmatch(text)
+	if m == nil {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(string(m[1]), 10, 64)
+	return n, err == nil
 }

@@ -49,6 +49,8 @@ func (d *diagnosis) localPort(check, address, command, other string) {
 	case errors.Is(err, syscall.EADDRINUSE):
 		holder := holderOf(at)
 		switch {
+		case d.running.holds(at):
+			d.ok(check, address, "held by the ambassador that runs here (pid %d)", d.running.status.PID)
 		case holder.program == "ambassador":
 			d.ok(check, address, "held by %s", holder)
 		case holder.pid == 0:
@@ -64,6 +66,9 @@ func (d *diagnosis) localPort(check, address, command, other string) {
 		d.fail(check, address, err.Error(), other)
 	}
 }
+
+// meets says whether two addresses to listen on stand in each other's way.
+func meets(a, b netip.Addr) bool { return a == b || a.IsUnspecified() || b.IsUnspecified() }
 
 // holder is the process that listens on a port; pid is 0 if that cannot be told.
 type holder struct {

@@ -89,9 +89,6 @@ func listening(table string, at netip.AddrPort) []string {
 	return found
 }
 
-// meets says whether two addresses to listen on stand in each other's way.
-func meets(a, b netip.Addr) bool { return a == b || a.IsUnspecified() || b.IsUnspecified() }
-
 // parseKernelAddress reads HEX:PORT, whose address is in words of the host's byte
 // order.
 func parseKernelAddress(s string) (netip.AddrPort, bool) {

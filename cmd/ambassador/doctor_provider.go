@@ -26,7 +26,7 @@ func (d *diagnosis) provider(ctx context.Context, cmd *cobra.Command, env enviro
 		return err
 	}
 	if !f.files.given() {
-		dir, err := stateDir(*f.stateDir, env.environ)
+		dir, err := stateDir(*f.find.stateDir, env.environ)
 		if err != nil {
 			return err
 		}
@@ -44,6 +44,13 @@ func (d *diagnosis) provider(ctx context.Context, cmd *cobra.Command, env enviro
 func (d *diagnosis) links(cmd *cobra.Command, f doctorFlags, environ []string) []link.Link {
 	links, warnings, err := link.Discover(*f.links, environ)
 	d.variables(warnings)
+	if len(*f.links) == 0 && len(d.running.links()) > 0 {
+		links = d.running.links()
+		for _, l := range links {
+			d.ok(checkLink, l.Name, "offered by the provider that runs here, which found its ports by: %s", l.Source)
+		}
+		return links
+	}
 	switch {
 	case err != nil:
 		d.fail(checkLink, "", err.Error(), fmt.Sprintf("correct --link (it came from %s)", flagSource(cmd, "link")))
@@ -162,6 +169,12 @@ func selfOf(f listenFlags) func(netip.AddrPort) bool {
 
 // listens checks the port for clients' sessions.
 func (d *diagnosis) listens(f doctorFlags) {
+	if d.running != nil && !f.find.flags.Changed("listen") {
+		for _, address := range d.running.status.Listen {
+			d.localPort(checkListen, address, "serve", "start it anew")
+		}
+		return
+	}
 	at, err := listenAddress(*f.listen.address)
 	if err != nil {
 		d.fail(checkListen, *f.listen.address, err.Error(), "write --listen as [IP]:PORT, such as :7000")
@@ -177,11 +190,16 @@ func (d *diagnosis) listens(f doctorFlags) {
 // descriptors checks that as many streams can be open as are promised.
 func (d *diagnosis) descriptors(streams int) {
 	limit, ok := descriptorLimit()
+	if d.running != nil {
+		if of, known := descriptorLimitOf(d.running.status.PID); known {
+			limit, ok = of, true
+		}
+	}
 	switch {
 	case !ok:
 		return
 	case limit < uint64(streams)+spareDescriptors:
-		d.warn(checkDescriptors, "", fmt.Sprintf("this user's processes may have %d file descriptors, and --max-streams promises %d connections, of which each takes one", limit, streams),
+		d.warn(checkDescriptors, "", fmt.Sprintf("an ambassador may have %d file descriptors, and --max-streams promises %d connections, of which each takes one", limit, streams),
 			fmt.Sprintf(`raise the limit to %d ("ulimit -Hn", LimitNOFILE= of the unit, --ulimit nofile= of the container), or lower --max-streams`, streams+spareDescriptors))
 	default:
 		d.ok(checkDescriptors, "", "%d file descriptors, enough for %d connections", limit, streams)

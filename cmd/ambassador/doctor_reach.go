@@ -87,6 +87,8 @@ func dialTrouble(address, refused string, err error) (problem, fix string) {
 		return nameTrouble(dns.Name, "the address", err)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return address + " refuses connections: nothing listens on that port", refused
+	case errors.Is(err, syscall.ECONNRESET):
+		return address + " takes connections and resets them at once: that is how a proxy or a published port looks that has nobody behind it", refused
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
 		return "there is no way to " + address + " from this host", "check the address, this host's routes, and that the other host is up"
 	case errors.Is(err, syscall.EPERM), errors.Is(err, syscall.EACCES):

@@ -41,6 +41,7 @@ const (
 	checkBackendDial = "backend-dial"
 	checkListen      = "listen"
 	checkDescriptors = "descriptors"
+	checkRunning     = "running"
 )
 
 // verdict is how a check came out.
@@ -70,7 +71,8 @@ type diagnosis struct {
 	Healthy  bool      `json:"healthy"` // nothing has failed
 	Checks   []finding `json:"checks"`
 
-	show *display // nil for JSON
+	show    *display // nil for JSON
+	running *running // the ambassador of this side that runs here; nil for none
 }
 
 // ok notes that a check has passed.
