@@ -19,8 +19,10 @@ func TestDoctorNamesTheNetworksTrouble(t *testing.T) {
 	nowhere := "198.51.100.7:9999"
 	f.on(bigServer, "ip", "route", "add", "unreachable", "198.51.100.0/24")
 	f.hosts.inside(t, bigServer, func() {
-		f.provider = run(t, nil, append([]string{"serve", "--listen", ":" + carrierPort, "--state-dir", f.state("provider"),
-			"--link", "far=" + far, "--link", "nowhere=" + nowhere}, f.links()...)...)
+		f.provider = run(t, nil, append([]string{
+			"serve", "--listen", ":" + carrierPort, "--state-dir", f.state("provider"),
+			"--link", "far=" + far, "--link", "nowhere=" + nowhere,
+		}, f.links()...)...)
 	})
 	f.provider.waitLog("serving")
 	client := func(link string) (e examination) {

@@ -194,7 +194,7 @@ func (d *diagnosis) roundTrips(ctx context.Context, v *client.Visit, ports []cli
 		return
 	}
 	d.ok(checkRoundTrip, "", "to the provider and back in %s", brief(took))
-	ports = slices.CompactFunc(ports, func(a, b client.Planned) bool { return a.String() == b.String() })
+	ports = distinct(ports)
 	tried := ports[:min(len(ports), mostTried)]
 	d.show.waiting("%s: trying %d backends through the tunnel", checkRoundTrip, len(tried))
 	reached, errs := make([]client.Reached, len(tried)), make([]error, len(tried))
@@ -213,6 +213,17 @@ func (d *diagnosis) roundTrips(ctx context.Context, v *client.Visit, ports []cli
 	if more := len(ports) - len(tried); more > 0 {
 		d.warn(checkRoundTrip, "", fmt.Sprintf("%d further ports were not tried", more), "name those that matter with --expose")
 	}
+}
+
+// distinct are the link's ports, each once: several local ports may lead to one.
+func distinct(ports []client.Planned) []client.Planned {
+	var once []client.Planned
+	for _, p := range ports {
+		if !slices.ContainsFunc(once, func(o client.Planned) bool { return o.String() == p.String() }) {
+			once = append(once, p)
+		}
+	}
+	return once
 }
 
 func (d *diagnosis) reached(port string, r client.Reached, err error) {
