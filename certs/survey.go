@@ -16,8 +16,8 @@ import (
 type Survey struct {
 	TrustDomain  string
 	Root, Issuer *x509.Certificate // those in use
-	// Sealed: the root key needs its passphrase. NeedsRoot: root or issuer is due to
-	// be renewed, which takes that key.
+	// Sealed: the root key needs its passphrase, or is kept elsewhere. NeedsRoot: root
+	// or issuer is due to be renewed, which takes that key.
 	Sealed, NeedsRoot bool
 	Clients           []ClientRecord
 	Invitations       []Invitation // that have not expired

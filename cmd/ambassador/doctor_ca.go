@@ -51,7 +51,7 @@ func (d *diagnosis) authority(s *certs.Survey) {
 		d.fail(checkCA, "", "its root has expired on "+day(s.Root.NotAfter), `to begin anew, move the state directory away, start "ambassador serve" and invite every client again`)
 		return
 	case now.After(s.Issuer.NotAfter) && s.Sealed:
-		d.fail(checkSeal, "", fmt.Sprintf("the root key is sealed, and the issuer that it has to renew has expired on %s: no certificate can be made", day(s.Issuer.NotAfter)), renew)
+		d.fail(checkSeal, "", fmt.Sprintf("the root key is sealed or kept elsewhere, and the issuer that it has to renew has expired on %s: no certificate can be made", day(s.Issuer.NotAfter)), renew)
 		return
 	case now.After(s.Issuer.NotAfter):
 		d.fail(checkCA, "", "its issuer has expired on "+day(s.Issuer.NotAfter), `start "ambassador serve", which renews it, or see in its log why it could not`)
@@ -60,9 +60,9 @@ func (d *diagnosis) authority(s *certs.Survey) {
 	d.ok(checkCA, "", "%s: root good until %s, issuer until %s", s.TrustDomain, day(s.Root.NotAfter), day(s.Issuer.NotAfter))
 	switch {
 	case s.Sealed && s.NeedsRoot:
-		d.warn(checkSeal, "", fmt.Sprintf("the root key is sealed, and it is needed before %s to renew the issuer", day(s.Issuer.NotAfter)), renew)
+		d.warn(checkSeal, "", fmt.Sprintf("the root key is sealed or kept elsewhere, and it is needed before %s to renew the issuer", day(s.Issuer.NotAfter)), renew)
 	case s.Sealed:
-		d.ok(checkSeal, "", "the root key is sealed, and not needed now")
+		d.ok(checkSeal, "", "the root key is sealed or kept elsewhere, and not needed now")
 	default:
 		d.ok(checkSeal, "", "the root key is not sealed")
 	}
@@ -127,7 +127,12 @@ func (d *diagnosis) grants(s *certs.Survey, links []link.Link) {
 			d.warn(checkGrants, name, "may use "+strings.Join(missing, ", ")+", which is not offered here", fmt.Sprintf(`add --link to "ambassador serve", or run "ambassador revoke %s %s"`, name, strings.Join(missing, " ")))
 			continue
 		}
-		d.ok(checkGrants, name, "may use %s", strings.ReplaceAll(strings.Join(c.Links, ", "), certs.EveryLink, "every link"))
+		if served <= mostListed {
+			d.ok(checkGrants, name, "may use %s", strings.ReplaceAll(strings.Join(c.Links, ", "), certs.EveryLink, "every link"))
+		}
+	}
+	if more := served - mostListed; more > 0 {
+		d.ok(checkGrants, "", "%d further clients: \"ambassador certs list\" shows all", more)
 	}
 	if served == 0 && s.Problem == nil && len(s.Invitations) == 0 {
 		d.warn(checkGrants, "", "no client may use anything here", `run "ambassador invite NAME --link LINK", and pass the token to "ambassador connect --join" on the client's host`)

@@ -98,7 +98,8 @@ func (d *diagnosis) variables(warnings []error) {
 func (d *diagnosis) visit(ctx context.Context, host string, own *certs.Credentials) *client.Visit {
 	_, port, _ := net.SplitHostPort(d.Provider) // was checked
 	number, _ := strconv.ParseUint(port, 10, 16)
-	if !d.resolves(ctx, checkProviderName, "", host, d.Provider) {
+	d.show.waiting("%s: looking up %s", checkProviderName, host)
+	if !d.note(checkProviderName, "", resolve(ctx, host, d.Provider)) {
 		return nil
 	}
 	conn := d.connects(ctx, checkProviderDial, "", link.Target{Host: host, Port: uint16(number)}, nil,
@@ -196,12 +197,19 @@ func (d *diagnosis) roundTrips(ctx context.Context, v *client.Visit, ports []cli
 	d.ok(checkRoundTrip, "", "to the provider and back in %s", brief(took))
 	ports = distinct(ports)
 	tried := ports[:min(len(ports), mostTried)]
+	// A far provider's answer needs its way too, and without time for it silence
+	// would say nothing.
+	wait := tryHold + time.Second + 2*took
+	if end, _ := ctx.Deadline(); time.Until(end) < wait {
+		d.warn(checkRoundTrip, "", "no time is left to try the backends", "mend what was slow above, and run doctor again")
+		return
+	}
 	d.show.waiting("%s: trying %d backends through the tunnel", checkRoundTrip, len(tried))
 	reached, errs := make([]client.Reached, len(tried)), make([]error, len(tried))
 	var trying sync.WaitGroup
 	for i, p := range tried {
 		trying.Go(func() {
-			ctx, cancel := context.WithTimeout(ctx, tryHold+time.Second)
+			ctx, cancel := context.WithTimeout(ctx, wait)
 			defer cancel()
 			reached[i], errs[i] = v.Reach(ctx, p.Link, p.Port, tryHold)
 		})

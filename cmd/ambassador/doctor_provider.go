@@ -87,24 +87,21 @@ func linkSource(l link.Link, word string, given bool) string {
 	return found + " from " + string(l.Source) + ", link from " + word
 }
 
+// backend is one port of a link.
+type backend struct {
+	about string // LINK:PORT
+	to    link.Target
+	trouble
+}
+
 // backends looks up and dials what the links lead to.
 func (d *diagnosis) backends(ctx context.Context, links []link.Link, f doctorFlags) {
-	known := make(map[string]bool) // hosts, by whether they resolve
-	type backend struct {
-		about string
-		to    link.Target
-		trouble
-	}
+	known := d.backendNames(ctx, links)
 	var all []*backend
 	for _, l := range links {
 		for _, p := range l.Ports {
-			to := p.Target
-			about := fmt.Sprintf("%s:%d", l.Name, p.Number)
-			if _, looked := known[to.Host]; !looked {
-				known[to.Host] = d.backendName(ctx, l.Name, to)
-			}
-			if known[to.Host] {
-				all = append(all, &backend{about: about, to: to})
+			if known[p.Target.Host] {
+				all = append(all, &backend{about: fmt.Sprintf("%s:%d", l.Name, p.Number), to: p.Target})
 			}
 		}
 	}
@@ -117,19 +114,12 @@ func (d *diagnosis) backends(ctx context.Context, links []link.Link, f doctorFla
 	}
 	trying.Wait()
 	for _, b := range tried {
-		if b.problem != "" {
-			d.fail(checkBackendDial, b.about, b.problem, b.fix)
-		} else {
-			d.ok(checkBackendDial, b.about, "%s", b.found)
-		}
+		d.note(checkBackendDial, b.about, b.trouble)
 	}
 	if more := len(all) - len(tried); more > 0 {
 		d.warn(checkBackendDial, "", fmt.Sprintf("%d further backends were not tried", more), "name those that matter with --link")
 	}
 }
-
-// trouble is what was found, or what is wrong and what to do.
-type trouble struct{ found, problem, fix string }
 
 func tryBackend(ctx context.Context, to link.Target, self func(netip.AddrPort) bool) trouble {
 	c, took, err := connectTo(ctx, to, self)
@@ -142,20 +132,51 @@ func tryBackend(ctx context.Context, to link.Target, self func(netip.AddrPort) b
 	return trouble{found: found}
 }
 
-// backendName looks a backend's name up. Docker's alias of a legacy link counts
-// before the address in its variable, which goes stale.
-func (d *diagnosis) backendName(ctx context.Context, name string, to link.Target) bool {
-	if to.Alias != "" && to.Alias != to.Host {
-		if found, _, err := lookUp(ctx, to.Alias); err == nil {
-			d.ok(checkBackendName, name, "%s is %s now, whatever the variable says", to.Alias, found[0])
-			return true
-		}
-		if _, err := netip.ParseAddr(to.Host); err == nil {
-			d.warn(checkBackendName, name, fmt.Sprintf("the alias %s is not known here, and %s in the variable may be out of date", to.Alias, to.Host), "name the service in the variable, as tcp://NAME:PORT")
-			return true
+// backendNames looks each host up once, and says which are known.
+func (d *diagnosis) backendNames(ctx context.Context, links []link.Link) (known map[string]bool) {
+	known = make(map[string]bool)
+	var all []*backend
+	for _, l := range links {
+		for _, p := range l.Ports {
+			if _, seen := known[p.Target.Host]; !seen {
+				known[p.Target.Host] = true
+				all = append(all, &backend{about: l.Name, to: p.Target})
+			}
 		}
 	}
-	return d.resolves(ctx, checkBackendName, name, to.Host, "--link or the link variable")
+	d.show.waiting("%s: looking up %d names", checkBackendName, len(all))
+	var looking sync.WaitGroup
+	for _, b := range all {
+		looking.Go(func() { b.trouble = resolveBackend(ctx, b.to) })
+	}
+	looking.Wait()
+	for _, b := range all {
+		if b.problem != "" && b.found != "" {
+			d.warn(checkBackendName, b.about, b.problem, b.fix) // there is still the address
+			continue
+		}
+		known[b.to.Host] = d.note(checkBackendName, b.about, b.trouble)
+	}
+	return known
+}
+
+// resolveBackend looks a backend's name up. Docker's alias of a legacy link counts
+// before the address in its variable, which goes stale: with both found and problem
+// that address is all there is.
+func resolveBackend(ctx context.Context, to link.Target) trouble {
+	if to.Alias != "" && to.Alias != to.Host {
+		if found, _, err := lookUp(ctx, to.Alias); err == nil {
+			return trouble{found: fmt.Sprintf("%s is %s now, whatever the variable says", to.Alias, found[0])}
+		}
+		if _, err := netip.ParseAddr(to.Host); err == nil {
+			return trouble{
+				found:   to.Host,
+				problem: fmt.Sprintf("the alias %s is not known here, and %s in the variable may be out of date", to.Alias, to.Host),
+				fix:     "name the service in the variable, as tcp://NAME:PORT",
+			}
+		}
+	}
+	return resolve(ctx, to.Host, "--link or the link variable")
 }
 
 // selfOf says whether an address is where serve is to listen.

@@ -14,20 +14,29 @@ import (
 	"ambassador/internal/link"
 )
 
-// resolves looks a name up, and notes what it found under check.
-func (d *diagnosis) resolves(ctx context.Context, check, about, host, where string) bool {
+// resolve looks a name up. where is where a person wrote it.
+func resolve(ctx context.Context, host, where string) trouble {
 	if _, err := netip.ParseAddr(host); err == nil {
-		d.ok(check, about, "%s is an address: nothing to look up", host)
-		return true
+		return trouble{found: host + " is an address: nothing to look up"}
 	}
-	d.show.waiting("%s: looking up %s", check, host)
 	found, took, err := lookUp(ctx, host)
 	if err != nil {
 		problem, fix := nameTrouble(host, where, err)
-		d.fail(check, about, problem, fix)
+		return trouble{problem: problem, fix: fix}
+	}
+	return trouble{found: fmt.Sprintf("%s is %s, in %s", host, strings.Join(found, ", "), brief(took))}
+}
+
+// trouble is what was found, or what is wrong and what to do.
+type trouble struct{ found, problem, fix string }
+
+// note adds it to the findings, and says whether there is none.
+func (d *diagnosis) note(check, about string, t trouble) bool {
+	if t.problem != "" {
+		d.fail(check, about, t.problem, t.fix)
 		return false
 	}
-	d.ok(check, about, "%s is %s, in %s", host, strings.Join(found, ", "), brief(took))
+	d.ok(check, about, "%s", t.found)
 	return true
 }
 

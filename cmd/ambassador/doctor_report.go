@@ -158,7 +158,7 @@ const wiped = "\r\x1b[K"
 // waiting shows what is being waited for, on a terminal.
 func (d *display) waiting(what string, args ...any) {
 	if d != nil && d.terminal {
-		fmt.Fprintf(d.w, wiped+"… "+what, args...)
+		fmt.Fprintf(d.w, wiped+what+" ...", args...)
 	}
 }
 
