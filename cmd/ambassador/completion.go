@@ -54,9 +54,9 @@ func completerOf(cmd *cobra.Command, f *pflag.Flag, environ []string) completer 
 	services := slices.Contains(services, cmd.Name())
 	switch {
 	case f.Name == "link" && !services:
-		return offer(running(environ, linksOf))
+		return offer(askRunning(environ, linksOf))
 	case f.Name == "peer":
-		return offer(running(environ, peersOf))
+		return offer(askRunning(environ, peersOf))
 	}
 	value, _ := pflag.UnquoteUsage(f)
 	switch value {
@@ -82,7 +82,7 @@ func argumentsOf(cmd *cobra.Command, environ []string) completer {
 		case len(args) == 0:
 			return offer(clientsOf(environ))(cmd, args, begun)
 		case more != "":
-			return offer(running(environ, linksOf))(cmd, args, begun)
+			return offer(askRunning(environ, linksOf))(cmd, args, begun)
 		}
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
@@ -105,9 +105,9 @@ func offer(words func(*cobra.Command) []string) completer {
 	}
 }
 
-// running asks the ambassadors that run here. Who presses Tab has no use for an
+// askRunning asks the ambassadors that run here. Who presses Tab has no use for an
 // error: then there is nothing to offer.
-func running(environ []string, words func(context.Context, *admin.Remote) []string) func(*cobra.Command) []string {
+func askRunning(environ []string, words func(context.Context, *admin.Remote) []string) func(*cobra.Command) []string {
 	return func(cmd *cobra.Command) []string {
 		_ = configure(cmd, environ) // cobra does not come to it by itself here
 		ctx, cancel := context.WithTimeout(context.Background(), completeWithin)
