@@ -28,7 +28,7 @@ func (s *Session) Open(o Open, first []byte) (*Stream, error) {
 	st.writeMu.Lock()
 	defer st.writeMu.Unlock()
 	for {
-		n, err := st.send(first[:min(len(first), maxFrame)])
+		n, err := st.send(first)
 		if err != nil {
 			st.Reset("opening failed")
 			return nil, err

@@ -126,7 +126,7 @@ func TestCloseIsBoundedWithAStuckPeer(t *testing.T) {
 	eventually(t, "the carrier is stuck", func() bool {
 		client.out.mu.Lock()
 		defer client.out.mu.Unlock()
-		return client.out.bulk != nil && len(client.out.bulk.bytes) >= client.out.quantum
+		return client.out.bulk != nil && len(client.out.bulk.bytes) >= int(client.out.quantum.Load())
 	})
 	within(t, closeWithin+patience/2, "Close", func() { client.Close() })
 	for range streams {

@@ -1,6 +1,9 @@
 package mux
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // Bounds of what is gathered, in bytes.
 const (
@@ -50,21 +53,22 @@ type out struct {
 	room    sync.Cond // writers wait: below the bound, or closed, or a stream was cut; one who gets room wakes the next
 	urgent  *batch    // nil when nothing is gathered: an idle session holds no buffer
 	bulk    *batch
-	turn    uint64 // of the bulk being gathered
-	pace    pace   // of the path
-	quantum int    // bytes of bulk in one batch
-	slow    bool   // as path was told last
-	writing bool   // somebody writes
-	handed  bool   // the flusher is to go on
-	busy    bool   // the last batch was of several frames: more will come
-	finish  bool   // write what is gathered, take no more
+	turn    uint64       // of the bulk being gathered
+	pace    pace         // of the path
+	quantum atomic.Int64 // bytes of bulk in one batch; changes under mu
+	slow    bool         // as path was told last
+	writing bool         // somebody writes
+	handed  bool         // the flusher is to go on
+	busy    bool         // the last batch was of several frames: more will come
+	finish  bool         // write what is gathered, take no more
 	closed  bool
 	err     error
 	done    chan struct{} // closed when the flusher has ended
 }
 
 func newOut(send func(urgent, bulk []byte) error, bye func(), path func(slow bool)) *out {
-	o := &out{send: send, bye: bye, path: path, quantum: maxQuantum, done: make(chan struct{})}
+	o := &out{send: send, bye: bye, path: path, done: make(chan struct{})}
+	o.quantum.Store(firstQuantum)
 	o.work.L, o.room.L = &o.mu, &o.mu
 	return o
 }
@@ -90,7 +94,7 @@ func (o *out) data(st *Stream, flags uint16, prefix, body []byte) error {
 	h := makeHeader(typeData, flags, st.id, uint32(n))
 	b.bytes = append(append(append(b.bytes, h[:]...), prefix...), body...)
 	b.frames++
-	if o.bulk == nil || len(o.bulk.bytes) < o.quantum {
+	if o.bulk == nil || len(o.bulk.bytes) < int(o.quantum.Load()) {
 		o.room.Signal()
 	}
 	return o.push()
@@ -101,7 +105,7 @@ func (o *out) full(st *Stream, n int) bool {
 	if o.isUrgent(st, n) {
 		return o.urgent != nil && len(o.urgent.bytes) >= urgentLimit
 	}
-	return o.bulk != nil && len(o.bulk.bytes) >= o.quantum
+	return o.bulk != nil && len(o.bulk.bytes) >= int(o.quantum.Load())
 }
 
 // isUrgent says whether a stream's frame of n bytes may go before bulk: a small

@@ -67,7 +67,7 @@ func TestSmallWritesOvertakeBulkButNeverTheirOwnStream(t *testing.T) {
 	for _, w := range []struct {
 		st *Stream
 		n  int
-	}{{bulk, maxFrame}, {small, 10}, {bulk, 10}, {small, 20}} {
+	}{{bulk, 2 * smallWrite}, {small, 10}, {bulk, 10}, {small, 20}} {
 		if err := h.data(w.st, 0, nil, make([]byte, w.n)); err != nil {
 			t.Fatal(err)
 		}

@@ -35,6 +35,14 @@ const (
 	slowQuantum = 32 << 10
 )
 
+// firstQuantum is for a path whose pace is not known yet: a slow one would take long
+// for a large batch, and not let a ping through meanwhile.
+const firstQuantum = slowQuantum
+
+// largestFrame bounds the body of the next data frame: as a batch on a slow path,
+// whose small requests it keeps waiting.
+func (o *out) largestFrame() int { return min(int(o.quantum.Load()), maxFrame) }
+
 // pace is what has been written lately, and how long that took.
 type pace struct {
 	bytes int64
@@ -51,8 +59,9 @@ func (o *out) adapt(n int, took time.Duration) {
 	}
 	takes := p.bytes * int64(batchTime) / max(int64(p.spent), 1)
 	p.bytes, p.spent = p.bytes/2, p.spent/2 // what is older counts for less
-	o.quantum = int(min(max(takes, minQuantum), maxQuantum))
-	if slow := o.quantum <= slowQuantum; slow != o.slow && (slow || o.quantum >= 2*slowQuantum) {
+	quantum := min(max(takes, minQuantum), maxQuantum)
+	o.quantum.Store(quantum)
+	if slow := quantum <= slowQuantum; slow != o.slow && (slow || quantum >= 2*slowQuantum) {
 		o.slow = slow
 		o.path(slow)
 	}

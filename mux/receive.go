@@ -38,16 +38,36 @@ func (st *Stream) receive(n int) error {
 	for n > 0 {
 		c := takeChunk(min(n, largeChunk))
 		m := min(n, c.size())
-		if _, err := io.ReadFull(st.s.tls, c.whole[:m]); err != nil {
+		if err := st.s.readFull(c.whole[:m]); err != nil {
 			c.free()
 			return st.s.readCause(err)
 		}
-		st.s.life.heard()
 		c.end = m
 		st.received(c)
 		n -= m
 	}
 	return nil
+}
+
+// readFull is io.ReadFull that takes each record for a sign of life: on a slow path
+// a frame may take longer than a silence may last.
+func (s *Session) readFull(b []byte) error {
+	for len(b) > 0 {
+		n, err := s.tls.Read(b)
+		if b = b[n:]; err != nil && len(b) > 0 {
+			return noEOF(err)
+		}
+		s.life.heard()
+	}
+	return nil
+}
+
+// noEOF is for an end within a frame.
+func noEOF(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }
 
 func (in *inbox) take(n int) error {

@@ -199,7 +199,7 @@ func (st *Stream) Write(b []byte) (int, error) {
 	defer st.writeMu.Unlock()
 	written := 0
 	for written < len(b) {
-		n, err := st.send(b[written:min(len(b), written+maxFrame)])
+		n, err := st.send(b[written:])
 		written += n
 		if err != nil {
 			return written, err
@@ -214,7 +214,7 @@ func (st *Stream) send(b []byte) (int, error) {
 	if len(st.prefix) == 0 && len(b) == 0 {
 		return 0, nil
 	}
-	b = b[:min(len(b), maxFrame-len(st.prefix))]
+	b = b[:min(len(b), st.s.out.largestFrame()-len(st.prefix))]
 	n, err := st.spend(len(st.prefix) + len(b))
 	if err != nil {
 		return 0, err
