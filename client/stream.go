@@ -54,24 +54,35 @@ func (st *stream) carry(consumer *relay.TCPEnd, done func()) bool {
 		st.mux.Reset(live.Killed.String())
 		return false
 	}
-	c, dest := st.c, st.dest.dest
-	if c.Table != nil {
-		st.mux.AfterAnswer(func() { c.Table.Dialled(dest.link, dest.port, live.Running, time.Now(), 0) })
+	st.c.ports.carried(consumer, running)
+	if st.c.Table != nil {
+		st.mux.AfterAnswer(func() { st.dialled(live.Running) })
 	}
-	c.ports.carried(consumer, running)
 	running.Start(func(r relay.Result) {
 		defer done()
-		refused := st.mux.Refusal()
-		why := c.reason(r, refused)
-		if refused != nil {
-			c.seen.warn(st.log(), "consumer reset", st.route.address, refused)
-			if saysOfBackend(why) {
-				c.Table.Dialled(dest.link, dest.port, why, time.Now(), 0)
-			}
-		}
-		st.ended(why, r)
+		st.over(r)
 	})
 	return true
+}
+
+// over sees to what follows from the end of the relay.
+func (st *stream) over(r relay.Result) {
+	refused := st.mux.Refusal()
+	why := st.c.reason(r, refused)
+	if refused != nil {
+		st.c.seen.warn(st.log(), "consumer reset", st.route.address, refused)
+		if saysOfBackend(why) {
+			st.dialled(why)
+		}
+	}
+	st.ended(why, r)
+}
+
+// dialled notes what the provider's answer says of the backend. How long its dial
+// took is not said: a check's answer does.
+func (st *stream) dialled(why live.Reason) {
+	to := st.dest.dest
+	st.c.Table.Dialled(to.link, to.port, why, time.Now(), 0)
 }
 
 // saysOfBackend is true of a refusal that tells how a dial went.

@@ -172,13 +172,12 @@ func (st *stream) carry(backend *net.TCPConn) live.Reason {
 		st.mux.Reset(live.Killed.String())
 		return live.Killed
 	}
-	address := backend.RemoteAddr()
 	st.mux.Connected()
 	running.Start(func(r relay.Result) {
-		defer ss.done()
-		defer ss.leave()
-		ss.grant.leave(running)
-		st.ended(ss.reason(r), r, address)
+		defer st.ss.done()
+		defer st.ss.leave()
+		st.ss.grant.leave(running)
+		st.ended(st.ss.reason(r), r, backend.RemoteAddr())
 	})
 	return live.Running
 }
