@@ -63,6 +63,7 @@ type Client struct {
 	Logger *zap.Logger
 
 	start    sync.Once
+	began    time.Time
 	log      *zap.Logger
 	ports    *ports
 	keeper   *keeper
@@ -81,6 +82,7 @@ type Client struct {
 
 func (c *Client) init() {
 	c.start.Do(func() {
+		c.began = time.Now()
 		c.log = c.Logger
 		if c.log == nil {
 			c.log = zap.NewNop()

@@ -39,19 +39,19 @@ type resolution struct {
 
 func (r *route) String() string { return r.address }
 
-// destination fails with a *ExposeError when the provider does not grant it.
-func (r *route) destination() (destination, error) {
+// resolved fails with a *ExposeError when the provider does not grant it.
+func (r *route) resolved() (*resolution, error) {
 	res := r.dest.Load()
 	if res == nil {
-		return destination{}, &ExposeError{Expose: r.expose, Problem: "the provider has not said yet what it grants"}
+		return nil, &ExposeError{Expose: r.expose, Problem: "the provider has not said yet what it grants"}
 	}
-	return res.dest, res.err
+	return res, res.err
 }
 
 // aim is what the route stands for, as far as that is known.
 func (r *route) aim() (link string, port uint16) {
-	if d, err := r.destination(); err == nil {
-		return d.link, d.port
+	if res, err := r.resolved(); err == nil {
+		return res.dest.link, res.dest.port
 	}
 	return r.expose.Link, r.expose.Port
 }

@@ -13,30 +13,33 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// stream is one consumer's connection and the stream that carries it.
+// stream is one consumer's connection and the stream that carries it. It lives as
+// long as the connection does, so that its size counts.
 type stream struct {
-	c        *Client
-	route    *route
-	consumer *relay.TCPEnd
-	address  string // the consumer's
-	began    time.Time
-	row      *live.Stream
-	dest     destination // what was asked for, zero if it did not come to that
-	session  *live.Session
-	mux      *mux.Stream // nil before there is one
+	c       *Client
+	route   *route
+	address string        // the consumer's
+	began   time.Duration // since the client did
+	row     *live.Stream
+	dest    *resolution // what was asked for, nil if it did not come to that
+	session *live.Session
+	mux     *mux.Stream // nil before there is one
 }
+
+// lasted is for how long it has been there.
+func (st *stream) lasted() time.Duration { return time.Since(st.c.began) - st.began }
 
 // serveConsumer begins to carry one consumer's connection over a session. done is
 // called when it has ended.
 func (c *Client) serveConsumer(r *route, consumer *relay.TCPEnd, done func()) {
-	st := &stream{c: c, route: r, consumer: consumer, address: consumer.Conn().RemoteAddr().String(), began: time.Now()}
+	st := &stream{c: c, route: r, address: consumer.Conn().RemoteAddr().String(), began: time.Since(c.began)}
 	link, port := r.aim()
 	st.row = c.Table.OpenStream(c.keeper.provider(), link, port, st.address, r.address)
 	ctx, giveUp, stop := whilePresent(c.ctx, consumer)
 	st.row.Waits(giveUp)
 	err := st.open(ctx)
 	stop()
-	if err == nil && st.carry(done) {
+	if err == nil && st.carry(consumer, done) {
 		return
 	}
 	c.seen.turnAway(ctx, st.log(), consumer, r.address, err)
@@ -45,30 +48,41 @@ func (c *Client) serveConsumer(r *route, consumer *relay.TCPEnd, done func()) {
 }
 
 // carry relays the stream, unless an operator has ended it.
-func (st *stream) carry(done func()) bool {
-	running := relay.New(st.consumer, st.mux, relay.Options{NameA: "consumer", NameB: "backend"})
+func (st *stream) carry(consumer *relay.TCPEnd, done func()) bool {
+	running := relay.New(consumer, st.mux, relay.Options{NameA: "consumer", NameB: "backend"})
 	if !st.row.Carry(running) {
 		st.mux.Reset(live.Killed.String())
 		return false
 	}
-	c, dest := st.c, st.dest
-	if c.Table != nil {
-		st.mux.AfterAnswer(func() { c.Table.Dialled(dest.link, dest.port, live.Running, time.Now(), 0) })
+	st.c.ports.carried(consumer, running)
+	if st.c.Table != nil {
+		st.mux.AfterAnswer(func() { st.dialled(live.Running) })
 	}
-	c.ports.carried(st.consumer, running)
 	running.Start(func(r relay.Result) {
 		defer done()
-		refused := st.mux.Refusal()
-		why := c.reason(r, refused)
-		if refused != nil {
-			c.seen.warn(st.log(), "consumer reset", st.route.address, refused)
-			if saysOfBackend(why) {
-				c.Table.Dialled(dest.link, dest.port, why, time.Now(), 0)
-			}
-		}
-		st.ended(why, r)
+		st.over(r)
 	})
 	return true
+}
+
+// over sees to what follows from the end of the relay.
+func (st *stream) over(r relay.Result) {
+	refused := st.mux.Refusal()
+	why := st.c.reason(r, refused)
+	if refused != nil {
+		st.c.seen.warn(st.log(), "consumer reset", st.route.address, refused)
+		if saysOfBackend(why) {
+			st.dialled(why)
+		}
+	}
+	st.ended(why, r)
+}
+
+// dialled notes what the provider's answer says of the backend. How long its dial
+// took is not said: a check's answer does.
+func (st *stream) dialled(why live.Reason) {
+	to := st.dest.dest
+	st.c.Table.Dialled(to.link, to.port, why, time.Now(), 0)
 }
 
 // saysOfBackend is true of a refusal that tells how a dial went.
@@ -91,13 +105,14 @@ func (st *stream) open(ctx context.Context) error {
 			return err
 		}
 		c.keeper.suspect(s)
-		dest, err := st.route.destination()
+		to, err := st.route.resolved()
 		if err != nil {
 			return err
 		}
+		dest := to.dest
 		m, err := s.Open(mux.Open{
 			Link: dest.link, Port: dest.port,
-			Hold:     budgetLeft(c.Hold, time.Since(st.began)),
+			Hold:     budgetLeft(c.Hold, st.lasted()),
 			Consumer: st.address,
 		}, nil)
 		if (errors.Is(err, mux.ErrSessionLost) || errors.Is(err, mux.ErrRetired)) && ctx.Err() == nil {
@@ -107,7 +122,7 @@ func (st *stream) open(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		st.mux, st.dest, st.session = m, dest, s.row
+		st.mux, st.dest, st.session = m, to, s.row
 		st.row.Aim(dest.link, dest.port)
 		st.row.On(s.row, m.ID())
 		return nil
@@ -131,7 +146,7 @@ func budgetLeft(hold, spent time.Duration) time.Duration {
 func (st *stream) ended(why live.Reason, r relay.Result) {
 	why = st.row.End(why)
 	if level := endLevel(st.c.LogSessions); st.c.log.Core().Enabled(level) { // most of what a short connection allocates would be this line's
-		logEnd(st.log(), level, r, why, time.Since(st.began))
+		logEnd(st.log(), level, r, why, st.lasted())
 	}
 }
 
@@ -139,9 +154,9 @@ func (st *stream) ended(why live.Reason, r relay.Result) {
 // connection keeps none, and lazy, so that a line which is not written costs
 // little.
 func (st *stream) log() *zap.Logger {
-	link, port := st.dest.link, st.dest.port
-	if link == "" {
-		link, port = st.route.aim()
+	link, port := st.route.aim()
+	if st.dest != nil {
+		link, port = st.dest.dest.link, st.dest.dest.port
 	}
 	fields := []zap.Field{
 		zap.String("client_addr", st.address), zap.String("local_addr", st.route.address),

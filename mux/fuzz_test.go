@@ -54,6 +54,8 @@ func FuzzStatus(f *testing.F) {
 func FuzzControlLine(f *testing.F) {
 	f.Add([]byte(`{"kind":"welcome","links":[{"name":"redis","ports":[6379]}]}`))
 	f.Add([]byte(`{"kind":7}`))
+	f.Add([]byte(`{"kind":"check","max_age_ms":1000}`))
+	f.Add([]byte(`{"kind":"health","health":[{"link":"redis","port":6379,"ok":false,"reason":"backend-refused","age_ms":5,"took_us":100}]}`))
 	f.Fuzz(func(t *testing.T, line []byte) {
 		m, err := parseMessage(line)
 		if err != nil {

@@ -301,3 +301,29 @@ func TestStreamsThatAreRefusedAreCounted(t *testing.T) {
 		t.Errorf("%v, want %v", got, want)
 	}
 }
+
+// A client's word is taken for what it can know better, and for nothing else.
+func TestWordOfAClient(t *testing.T) {
+	for word, want := range map[string]live.Reason{
+		"consumer-lost": live.ConsumerLost, "memory-limit": live.MemoryLimit, "killed": live.Killed, "": live.ConsumerReset,
+		"backend-reset": live.ConsumerReset, "backend-lost": live.ConsumerReset, "link-withdrawn": live.ConsumerReset, "client-denied": live.ConsumerReset,
+	} {
+		t.Run(word, func(t *testing.T) {
+			s := serve(t, &Server{Table: new(live.Table), Links: []link.Link{echo(t, "redis", 6379)}})
+			m, _ := s.connect(t, "client/c")
+			st := open(t, m, "redis", 6379)
+			echoes(t, st)
+			st.Reset(word)
+			ended := func() (all [live.Reasons]uint64) {
+				for _, a := range s.Table.Snapshot(false).Accounts {
+					all = a.Ended
+				}
+				return all
+			}
+			eventually(t, "it has ended", func() bool { return ended() != [live.Reasons]uint64{} })
+			if ended()[want] != 1 {
+				t.Errorf("ended as %v, want %v", ended(), want)
+			}
+		})
+	}
+}

@@ -181,21 +181,23 @@ func (g *grant) coversLocked(link string) bool {
 
 // enter registers a stream that runs until leave: Running. For a link that is not
 // granted any more it says why.
-func (g *grant) enter(link string, r *relay.Relay) (leave func(), why live.Reason) {
+func (g *grant) enter(link string, r *relay.Relay) live.Reason {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if !g.coversLocked(link) {
-		return nil, g.why
+		return g.why
 	}
 	if g.running == nil {
 		g.running = make(map[*relay.Relay]string)
 	}
 	g.running[r] = link
-	return func() {
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		delete(g.running, r)
-	}, live.Running
+	return live.Running
+}
+
+func (g *grant) leave(r *relay.Relay) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.running, r)
 }
 
 // abort resets all streams that run.

@@ -93,6 +93,7 @@ type Server struct {
 	Logger *zap.Logger
 
 	start      sync.Once
+	began      time.Time
 	log        *zap.Logger
 	catalogue  map[string]link.Link
 	grants     atomic.Uint64   // grows with each Reauthorize
@@ -117,6 +118,7 @@ type Server struct {
 
 func (s *Server) init() {
 	s.start.Do(func() {
+		s.began = time.Now()
 		s.log = s.Logger
 		if s.log == nil {
 			s.log = zap.NewNop()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"time"
 
 	"ambassador/internal/link"
@@ -20,21 +21,24 @@ import (
 // first frame.
 const openWithin = 10 * time.Second
 
-// stream is one stream that is being served.
+// stream is one stream that is being served. It lives as long as that, so that its
+// size counts.
 type stream struct {
 	ss    *session
 	mux   *mux.Stream
-	began time.Time
+	began time.Duration // since the server did
 	open  mux.Open
-	port  link.Port
+	to    *link.Port // nil until it is known
 	row   *live.Stream
-	leave func() // the grant's list of what runs
 }
+
+// lasted is for how long it has been there.
+func (st *stream) lasted() time.Duration { return time.Since(st.ss.server.began) - st.began }
 
 // serveStream connects one stream with its backend, which goes on after it
 // returns.
 func (ss *session) serveStream(m *mux.Stream) {
-	st := &stream{ss: ss, mux: m, began: time.Now()}
+	st := &stream{ss: ss, mux: m, began: time.Since(ss.server.began)}
 	why, err := st.readOpen()
 	if why == live.Running {
 		why, err = st.admitted()
@@ -52,6 +56,9 @@ func (st *stream) readOpen() (live.Reason, error) {
 	st.open = o
 	// A name that the client has made up is none to count by.
 	name := ss.server.catalogue[o.Link].Name
+	if name != "" {
+		st.open.Link = name // one string for all streams
+	}
 	st.row = ss.server.Table.OpenStream(ss.peer.Identity, name, o.Port, o.Consumer, "")
 	st.row.On(ss.row.Load(), st.mux.ID())
 	if err == nil {
@@ -90,27 +97,27 @@ func (st *stream) connect() (*net.TCPConn, live.Reason, error) {
 		st.mux.Refuse(mux.RefusedDraining, "")
 		return nil, live.Draining, nil
 	}
-	port, ok := ss.lookup(st.open)
-	if !ok {
+	st.to = ss.lookup(st.open)
+	if st.to == nil {
 		st.warn("stream refused: no such link, or not granted", "")
 		st.mux.Refuse(mux.RefusedNoLink, "")
 		return nil, live.NotGranted, nil
 	}
-	st.port = port
+	target := st.to.Target
 	backend, err := st.dial()
 	switch {
 	case errors.Is(err, errKilled):
 		st.mux.Reset(live.Killed.String())
 		return nil, live.Killed, err
 	case errors.Is(err, errNobodyWaits):
-		st.log().Debug("consumer gone before the backend was reached", zap.Stringer("backend_addr", port.Target), zap.Error(err))
+		st.log().Debug("consumer gone before the backend was reached", zap.Stringer("backend_addr", target), zap.Error(err))
 		st.mux.Reset(live.ConsumerGone.String())
 		return nil, ss.cutBy(err, live.ConsumerGone), err
 	case err != nil && ss.server.ctx.Err() != nil:
 		st.mux.Refuse(mux.RefusedDraining, "")
 		return nil, live.Draining, err
 	case err != nil:
-		st.warn("backend not reached", dialReason(err), zap.Stringer("backend_addr", port.Target), zap.Error(err))
+		st.warn("backend not reached", dialReason(err), zap.Stringer("backend_addr", target), zap.Error(err))
 		st.mux.Refuse(refusalOf(err), dialReason(err))
 		return nil, live.DialReason(err), err
 	}
@@ -135,8 +142,8 @@ func (st *stream) dial() (*net.TCPConn, error) {
 	defer stop()
 	st.row.Waits(func() { cancel(errKilled) })
 	began := time.Now()
-	backend, err := s.Dialer.DialEach(ctx, st.port.Target, min(st.open.Hold, s.MaxHold), func(err error, took time.Duration) {
-		s.Table.Dialled(st.open.Link, st.port.Number, live.DialReason(err), time.Now(), took)
+	backend, err := s.Dialer.DialEach(ctx, st.to.Target, min(st.open.Hold, s.MaxHold), func(err error, took time.Duration) {
+		s.Table.Dialled(st.open.Link, st.to.Number, live.DialReason(err), time.Now(), took)
 	})
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		return nil, cause
@@ -153,26 +160,24 @@ func (st *stream) carry(backend *net.TCPConn) live.Reason {
 	ss := st.ss
 	end := relay.TCP(backend)
 	running := relay.New(st.mux, end, relay.Options{NameA: "consumer", NameB: "backend"})
-	leave, why := ss.grant.enter(st.open.Link, running)
+	why := ss.grant.enter(st.open.Link, running)
 	if why != live.Running { // it was withdrawn while its backend was being dialled
 		end.Reset(why.String())
 		st.mux.Refuse(mux.RefusedNoLink, "")
 		return why
 	}
 	if !st.row.Carry(running) {
-		leave()
+		ss.grant.leave(running)
 		end.Reset(live.Killed.String())
 		st.mux.Reset(live.Killed.String())
 		return live.Killed
 	}
-	st.leave = leave
-	address := backend.RemoteAddr()
 	st.mux.Connected()
 	running.Start(func(r relay.Result) {
-		defer ss.done()
-		defer ss.leave()
-		st.leave()
-		st.ended(ss.reason(r), r, address)
+		defer st.ss.done()
+		defer st.ss.leave()
+		st.ss.grant.leave(running)
+		st.ended(st.ss.reason(r), r, backend.RemoteAddr())
 	})
 	return live.Running
 }
@@ -191,11 +196,11 @@ func (st *stream) ended(why live.Reason, r relay.Result, backend net.Addr) {
 	log := st.log()
 	if backend != nil {
 		log = log.With(zap.Stringer("backend_addr", backend))
-	} else if st.port.Target.Host != "" {
-		log = log.With(zap.Stringer("backend_addr", st.port.Target))
+	} else if st.to != nil {
+		log = log.With(zap.Stringer("backend_addr", st.to.Target))
 	}
 	log.Log(level, "stream ended", zap.Int64("bytes_in", r.BytesAB), zap.Int64("bytes_out", r.BytesBA),
-		zap.Duration("duration", time.Since(st.began)), zap.Stringer("close_reason", why), zap.Error(r.Err))
+		zap.Duration("duration", st.lasted()), zap.Stringer("close_reason", why), zap.Error(r.Err))
 }
 
 // log is for lines about a stream. Its client_addr is the consumer's address, as
@@ -212,10 +217,16 @@ func (st *stream) warn(msg, why string, fields ...zap.Field) {
 	st.ss.server.seen.warn(st.log(), st.ss.peer.Identity, msg, what, fields...)
 }
 
-func (ss *session) lookup(o mux.Open) (link.Port, bool) {
+// lookup finds the port that a stream asks for, nil if there is none or the client
+// may not use it.
+func (ss *session) lookup(o mux.Open) *link.Port {
 	l, ok := ss.server.catalogue[o.Link]
 	if !ok || !ss.grant.covers(o.Link) {
-		return link.Port{}, false
+		return nil
 	}
-	return l.Port(o.Port)
+	i := slices.IndexFunc(l.Ports, func(p link.Port) bool { return p.Number == o.Port })
+	if i < 0 {
+		return nil
+	}
+	return &l.Ports[i]
 }

@@ -112,7 +112,7 @@ func (t *Table) KillSession(id uint64) bool {
 	var on []*Stream
 	if s != nil {
 		s.killed = true
-		for _, st := range t.streams {
+		for st := t.first; st != nil; st = st.next {
 			if st.session == s {
 				on = append(on, st)
 			}

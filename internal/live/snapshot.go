@@ -108,5 +108,5 @@ func (t *Table) Streams() int {
 	}
 	t.lock()
 	defer t.mu.Unlock()
-	return len(t.streams)
+	return t.running
 }

@@ -3,6 +3,7 @@ package live
 import (
 	"net"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 )
@@ -13,24 +14,32 @@ type Flow interface {
 	Abort(reason string)
 }
 
-// Stream is the row of a live stream. A nil one takes every call.
+// Stream is the row of a live stream. A nil one takes every call. An idle
+// connection has one at each end, so that its size counts.
 type Stream struct {
 	table    *Table
 	id       uint64
 	consumer string
 	local    string
-	since    time.Time
+	since    int64 // when, in nanoseconds since 1970
 
 	// The table's mu guards the rest.
-	port    uint16
-	killed  bool
-	number  uint32
-	account *account
-	session *Session
-	backend net.Addr
-	flow    Flow
-	giveUp  func() // ends the wait for flow; nil when nobody waits
+	prev, next *Stream // among the table's
+	account    *account
+	session    *Session
+	backend    net.Addr
+	flow       Flow // waiting, until it is carried
+	number     uint32
+	port       uint16
+	killed     bool
+	over       bool
 }
+
+// waiting is the flow of a stream that waits for a session or its backend.
+type waiting struct{ giveUp func() }
+
+func (waiting) Bytes() (ab, ba int64) { return 0, 0 }
+func (w waiting) Abort(string)        { w.giveUp() }
 
 // OpenStream adds the row of a stream that is to reach a link's port. local is the
 // local port that it came in by, empty on the provider's side. peer and link may be
@@ -39,10 +48,10 @@ func (t *Table) OpenStream(peer, link string, port uint16, consumer, local strin
 	if t == nil {
 		return nil
 	}
-	s := &Stream{table: t, id: t.ids.Add(1), port: port, consumer: consumer, local: local, since: time.Now()}
+	s := &Stream{table: t, id: t.ids.Add(1), port: port, consumer: consumer, local: local, since: time.Now().UnixNano()}
 	t.lock()
 	defer t.mu.Unlock()
-	t.streams[s.id] = s
+	t.addStream(s)
 	s.account = t.account(accountKey{peer, link})
 	s.account.opened++
 	return s
@@ -62,10 +71,10 @@ func (s *Stream) Waits(giveUp func()) {
 	if s == nil {
 		return
 	}
-	s.table.mu.Lock()
+	mu := s.lock()
 	killed := s.killed
-	s.giveUp = giveUp
-	s.table.mu.Unlock()
+	s.flow = waiting{giveUp}
+	mu.Unlock()
 	if killed {
 		giveUp()
 	}
@@ -76,8 +85,7 @@ func (s *Stream) Aim(link string, port uint16) {
 	if s == nil {
 		return
 	}
-	s.table.mu.Lock()
-	defer s.table.mu.Unlock()
+	defer s.lock().Unlock()
 	s.port = port
 	s.countFor(accountKey{s.account.key.peer, link})
 }
@@ -87,8 +95,7 @@ func (s *Stream) On(session *Session, number uint32) {
 	if s == nil || session == nil {
 		return
 	}
-	s.table.mu.Lock()
-	defer s.table.mu.Unlock()
+	defer s.lock().Unlock()
 	s.session, s.number = session, number
 	s.countFor(accountKey{session.peer, s.account.key.link})
 }
@@ -98,9 +105,10 @@ func (s *Stream) countFor(k accountKey) {
 	if s.account.key == k {
 		return
 	}
+	t := s.table
 	s.account.opened--
-	s.table.dropUnused(s.account)
-	s.account = s.table.account(k)
+	t.dropUnused(s.account)
+	s.account = t.account(k)
 	s.account.opened++
 }
 
@@ -110,8 +118,7 @@ func (s *Stream) Connected(backend net.Addr, took time.Duration) {
 	if s == nil {
 		return
 	}
-	s.table.mu.Lock()
-	defer s.table.mu.Unlock()
+	defer s.lock().Unlock()
 	s.backend = backend
 	s.account.dials.observe(took)
 }
@@ -123,9 +130,8 @@ func (s *Stream) Carry(f Flow) bool {
 	if s == nil {
 		return true
 	}
-	s.table.mu.Lock()
-	defer s.table.mu.Unlock()
-	s.flow, s.giveUp = f, nil
+	defer s.lock().Unlock()
+	s.flow = f
 	return !s.killed
 }
 
@@ -136,23 +142,30 @@ func (s *Stream) End(why Reason) Reason {
 	if s == nil {
 		return why
 	}
-	s.table.lock()
-	defer s.table.mu.Unlock()
-	if _, there := s.table.streams[s.id]; !there {
+	defer s.lock().Unlock()
+	if s.over {
 		return why
 	}
-	delete(s.table.streams, s.id)
+	s.over = true
+	s.table.dropStream(s)
 	if (s.killed || s.session != nil && s.session.killed) && !why.Orderly() {
 		why = Killed
 	}
 	b := s.bytes()
-	s.giveUp = nil
+	s.flow = nil
 	s.account.ended[why]++
 	s.account.done = s.account.done.Add(b)
 	if s.session != nil {
 		s.session.done = s.session.done.Add(b)
 	}
 	return why
+}
+
+// lock locks the stream's table.
+func (s *Stream) lock() *sync.Mutex {
+	mu := &s.table.mu
+	mu.Lock()
+	return mu
 }
 
 // bytes are the stream's so far. The table's mu is held.
@@ -166,16 +179,16 @@ func (s *Stream) bytes() Bytes {
 
 // state is the row. The table's mu is held.
 func (s *Stream) state() StreamState {
-	phase := Waiting
-	switch {
-	case s.flow != nil:
-		phase = Open
-	case s.session != nil:
-		phase = Connecting
+	phase := Open
+	if _, waits := s.flow.(waiting); waits || s.flow == nil {
+		phase = Waiting
+		if s.session != nil {
+			phase = Connecting
+		}
 	}
 	return StreamState{
 		ID: s.id, Session: s.session.ID(), Stream: s.number, Peer: s.account.key.peer, Link: s.account.key.link, Port: s.port,
-		Local: s.local, Since: s.since, Phase: phase, Bytes: s.bytes(),
+		Local: s.local, Since: time.Unix(0, s.since), Phase: phase, Bytes: s.bytes(),
 	}
 }
 
@@ -194,7 +207,10 @@ func (t *Table) KillStream(id uint64) bool {
 		return false
 	}
 	t.lock()
-	s := t.streams[id]
+	s := t.first
+	for s != nil && s.id != id { // rare enough for a walk
+		s = s.next
+	}
 	t.mu.Unlock()
 	if s != nil {
 		s.kill()
@@ -203,16 +219,37 @@ func (t *Table) KillStream(id uint64) bool {
 }
 
 func (s *Stream) kill() {
-	s.table.mu.Lock()
+	mu := s.lock()
 	s.killed = true
-	flow, giveUp := s.flow, s.giveUp
-	s.table.mu.Unlock()
-	switch {
-	case flow != nil:
+	flow := s.flow
+	mu.Unlock()
+	if flow != nil {
 		flow.Abort(Killed.String())
-	case giveUp != nil:
-		giveUp()
 	}
+}
+
+// addStream and dropStream keep the list of live streams: a map would take more of
+// each connection than the rest of its row. mu is held.
+func (t *Table) addStream(s *Stream) {
+	s.next = t.first
+	if s.next != nil {
+		s.next.prev = s
+	}
+	t.first = s
+	t.running++
+}
+
+func (t *Table) dropStream(s *Stream) {
+	if s.prev == nil {
+		t.first = s.next
+	} else {
+		s.prev.next = s.next
+	}
+	if s.next != nil {
+		s.next.prev = s.prev
+	}
+	s.prev, s.next = nil, nil
+	t.running--
 }
 
 // printable is what a peer has said, fit for a terminal.

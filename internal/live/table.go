@@ -16,7 +16,8 @@ type Table struct {
 	mu         sync.Mutex
 	since      time.Time
 	sessions   map[uint64]*Session
-	streams    map[uint64]*Stream
+	first      *Stream // the list of live ones
+	running    int     // its length
 	accounts   map[accountKey]*account
 	backends   map[backendKey]*Health
 	handshakes map[string]uint64
@@ -34,7 +35,6 @@ func (t *Table) init() {
 	}
 	t.since = time.Now()
 	t.sessions = make(map[uint64]*Session)
-	t.streams = make(map[uint64]*Stream)
 	t.accounts = make(map[accountKey]*account)
 	t.backends = make(map[backendKey]*Health)
 	t.handshakes = make(map[string]uint64)
@@ -91,10 +91,10 @@ func (t *Table) Snapshot(withStreams bool) Snapshot {
 	var dialled []net.Addr
 	var carried []*Stream
 	if withStreams {
-		s.Streams = make([]StreamState, 0, len(t.streams))
-		carried, dialled = make([]*Stream, 0, len(t.streams)), make([]net.Addr, 0, len(t.streams))
+		s.Streams = make([]StreamState, 0, t.running)
+		carried, dialled = make([]*Stream, 0, t.running), make([]net.Addr, 0, t.running)
 	}
-	for _, row := range t.streams {
+	for row := t.first; row != nil; row = row.next {
 		state := row.state()
 		if a := accounts[row.account.key]; a != nil {
 			a.Streams++
