@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -21,7 +22,14 @@ var (
 
 // maxSocketPath is what fits sun_path with its last zero (unix(7)): 108 bytes on
 // Linux, 104 elsewhere.
-const maxSocketPath = 103
+var maxSocketPath = sunPath(runtime.GOOS) - 1
+
+func sunPath(system string) int {
+	if system == "linux" {
+		return 108
+	}
+	return 104
+}
 
 // newSuffix is behind the path of a socket until it is ready.
 const newSuffix = ".new"
