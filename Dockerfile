@@ -30,10 +30,11 @@ ARG TARGETOS
 ARG TARGETARCH
 ARG TARGETVARIANT
 ARG VERSION=devel
+ARG REVISION=
 COPY . .
 # The compiler's cache would be most of this layer, and no later step reads it.
 RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH GOARM=${TARGETVARIANT#v} GOCACHE=/tmp/cache \
-    go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$VERSION" \
+    go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$VERSION -X main.commit=$REVISION" \
     -o /image/ambassador ./cmd/ambassador \
  && rm -rf /tmp/cache
 
@@ -62,7 +63,7 @@ CMD ["forward"]
 COPY --from=build /image/root/ /
 COPY --from=build --chown=65532:65532 /image/lib/ /var/lib/
 COPY --from=build --chown=65532:65532 /image/top/ /
-COPY LICENSE /LICENSE
+COPY LICENSE NOTICE /
 
 COPY --from=build /image/ambassador /ambassador
 ARG VERSION=devel

@@ -27,6 +27,37 @@ const (
 	alertNoProtocol          tls.AlertError = 120
 )
 
+// Explanation is what a client's handshake or first read failed with, for a
+// person.
+type Explanation struct {
+	About   Subject
+	Problem string // what is wrong, and on which side
+	Fix     string // what to do; may be empty
+}
+
+// Subject is what an [Explanation] is about.
+type Subject string
+
+// The subjects there are.
+const (
+	AboutFile       Subject = "file"       // one of our own files
+	AboutProtocol   Subject = "protocol"   // the other side is no ambassador, or speaks another version
+	AboutProvider   Subject = "provider"   // the other side's certificate is not our provider's
+	AboutExpiry     Subject = "expiry"     // the provider's certificate has expired
+	AboutClock      Subject = "clock"      // one of the two clocks is wrong, or may be
+	AboutAdmission  Subject = "admission"  // the provider does not want our certificate
+	AboutInvitation Subject = "invitation" // the provider does not want our token
+	AboutOther      Subject = "other"      // nothing of TLS or certificates
+)
+
+// String is both in one line.
+func (e Explanation) String() string {
+	if e.Fix == "" {
+		return e.Problem
+	}
+	return e.Problem + ": " + e.Fix
+}
+
 // Explain turns what a client's handshake or first read failed with into one
 // line for a person: what is wrong, on which side, and what to do. Errors that
 // are not of TLS or certificates come back as their own text.
@@ -34,35 +65,41 @@ func Explain(err error) string {
 	if err == nil {
 		return ""
 	}
-	// Our own files first: their line says it all.
-	if file := (*FileError)(nil); errors.As(err, &file) {
-		return file.Error()
-	}
-	for _, explain := range []func(error) string{explainEnrolment, explainAlert, explainIdentity, explainVerify, explainRecord} {
-		if line := explain(err); line != "" {
-			return line
-		}
-	}
-	return err.Error()
+	return Diagnose(err).String()
 }
 
-func explainEnrolment(err error) string {
-	const anew = `: run "ambassador invite NAME" on the provider's host for a new one`
+// Diagnose is [Explain] with its parts. The error must not be nil.
+func Diagnose(err error) Explanation {
+	// Our own files first: their line says it all.
+	if file := (*FileError)(nil); errors.As(err, &file) {
+		return Explanation{AboutFile, file.File + " " + file.Problem, file.Hint}
+	}
+	for _, explain := range []func(error) Explanation{explainEnrolment, explainAlert, explainIdentity, explainVerify, explainRecord} {
+		if e := explain(err); e.Problem != "" {
+			return e
+		}
+	}
+	return Explanation{AboutOther, err.Error(), ""}
+}
+
+func explainEnrolment(err error) Explanation {
 	invalid := x509.CertificateInvalidError{}
 	switch {
 	case errors.Is(err, ErrProvider) && errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return explainInvalid(invalid) // it may well be the provider, and this host's clock be wrong
 	case errors.Is(err, ErrProvider):
-		return fmt.Sprintf("the other side is not the provider of this token (%v), and it was not shown the secret: check host and port, and that the token is of this provider", verifyCause(err))
+		return Explanation{AboutProvider, fmt.Sprintf("the other side is not the provider of this token (%v), and it was not shown the secret", verifyCause(err)), "check host and port, and that the token is of this provider"}
 	case errors.Is(err, ErrInvitation):
-		return "the provider refuses the token: it was used, has expired or was taken back" + anew
+		return Explanation{AboutInvitation, "the provider refuses the token: it was used, has expired or was taken back", `run "ambassador invite NAME" on the provider's host for a new one`}
 	case errors.Is(err, ErrRevoked):
-		return "the provider has revoked our certificate: " + hintIssue
+		return revoked
 	case errors.Is(err, ErrUnknownClient):
-		return "the provider does not know this client any more: " + hintIssue
+		return Explanation{AboutAdmission, "the provider does not know this client any more", hintIssue}
 	}
-	return ""
+	return Explanation{}
 }
+
+var revoked = Explanation{AboutAdmission, "the provider has revoked our certificate", hintIssue}
 
 // alertOf finds the alert that the peer sent. crypto/tls has it as a value of
 // its unexported twin of AlertError in a net.OpError.
@@ -78,39 +115,38 @@ func alertOf(err error) (tls.AlertError, bool) {
 	return tls.AlertError(v.Uint()), true
 }
 
-func explainAlert(err error) string {
+func explainAlert(err error) Explanation {
 	alert, ok := alertOf(err)
 	if !ok {
-		return ""
+		return Explanation{}
 	}
 	switch alert {
 	case alertUnknownCA:
-		return "the provider does not know the CA of our certificate: " + hintIssue
+		return Explanation{AboutAdmission, "the provider does not know the CA of our certificate", hintIssue}
 	case alertExpired:
-		return "the provider finds our certificate expired, or its clock is wrong: check the clock there, or " + hintIssue
+		return Explanation{AboutClock, "the provider finds our certificate expired, or its clock is wrong", "check the clock there, or " + hintIssue}
 	case alertCertificateRequired:
-		return "the provider wants a certificate and got none: " + hintIssue
+		return Explanation{AboutAdmission, "the provider wants a certificate and got none", hintIssue}
 	case alertBadCertificate, alertUnsupported, alertUnknownCertificate, alertAccessDenied:
-		return "the provider refuses our certificate (a provider's, not yet valid there, or of another trust domain): " + hintIssue
+		return Explanation{AboutAdmission, "the provider refuses our certificate (a provider's, not yet valid there, or of another trust domain)", hintIssue}
 	case alertRevoked:
-		return "the provider has revoked our certificate: " + hintIssue
+		return revoked
 	case alertProtocolVersion, alertHandshakeFailure:
-		return "the other side does not speak TLS 1.3: check that host and port are an ambassador's"
+		return Explanation{AboutProtocol, "the other side does not speak TLS 1.3", "check that host and port are an ambassador's"}
 	case alertNoProtocol:
-		return "the other side speaks TLS but is no ambassador, or of an incompatible version: check host and port, and the versions on both sides"
+		return Explanation{AboutProtocol, "the other side speaks TLS but is no ambassador, or of an incompatible version", "check host and port, and the versions on both sides"}
 	case alertInternalError:
-		return "the provider could not do the handshake: see its log"
+		return Explanation{AboutAdmission, "the provider could not do the handshake", "see its log"}
 	}
-	return fmt.Sprintf("the provider ended the handshake (%v): see its log", alert)
+	return Explanation{AboutAdmission, fmt.Sprintf("the provider ended the handshake (%v)", alert), "see its log"}
 }
 
-func explainIdentity(err error) string {
-	const foreign = ": check that host and port are the provider's"
+func explainIdentity(err error) Explanation {
 	switch {
 	case errors.Is(err, ErrWrongRole), errors.Is(err, ErrTrustDomain), errors.Is(err, ErrNoIdentity):
-		return fmt.Sprintf("the other side is not our provider (%v)%s", verifyCause(err), foreign)
+		return Explanation{AboutProvider, fmt.Sprintf("the other side is not our provider (%v)", verifyCause(err)), "check that host and port are the provider's"}
 	}
-	return ""
+	return Explanation{}
 }
 
 // verifyCause is what is wrong with a peer's certificate, without crypto/tls's
@@ -122,7 +158,7 @@ func verifyCause(err error) error {
 	return err
 }
 
-func explainVerify(err error) string {
+func explainVerify(err error) Explanation {
 	var (
 		unknown x509.UnknownAuthorityError
 		host    x509.HostnameError
@@ -130,33 +166,33 @@ func explainVerify(err error) string {
 	)
 	switch {
 	case errors.As(err, &unknown):
-		return "the provider's certificate is of another CA than ours: check that host and port are the provider's; if its CA was made anew, " + hintIssue
+		return Explanation{AboutProvider, "the provider's certificate is of another CA than ours", "check that host and port are the provider's; if its CA was made anew, " + hintIssue}
 	case errors.As(err, &host):
-		return fmt.Sprintf("the provider's certificate is for another host (%v): use the name that it is for", host)
+		return Explanation{AboutProvider, fmt.Sprintf("the provider's certificate is for another host (%v)", host), "use the name that it is for"}
 	case errors.As(err, &invalid):
 		return explainInvalid(invalid)
 	}
-	return ""
+	return Explanation{}
 }
 
-func explainInvalid(err x509.CertificateInvalidError) string {
+func explainInvalid(err x509.CertificateInvalidError) Explanation {
 	switch err.Reason {
 	case x509.Expired:
 		if err.Cert != nil && time.Now().Before(err.Cert.NotBefore) {
-			return "the provider's certificate is not valid before " + date(err.Cert.NotBefore) + ": set this host's clock, which says " + date(time.Now())
+			return Explanation{AboutClock, "the provider's certificate is not valid before " + date(err.Cert.NotBefore), "set this host's clock, which says " + date(time.Now())}
 		}
 		if err.Cert != nil {
-			return "the provider's certificate has expired on " + date(err.Cert.NotAfter) + `: restart "ambassador serve" there, which makes a new one, or set this host's clock`
+			return Explanation{AboutExpiry, "the provider's certificate has expired on " + date(err.Cert.NotAfter), `restart "ambassador serve" there, which makes a new one, or set this host's clock`}
 		}
 	case x509.IncompatibleUsage:
-		return "the other side's certificate is not a provider's: check that host and port are the provider's"
+		return Explanation{AboutProvider, "the other side's certificate is not a provider's", "check that host and port are the provider's"}
 	}
-	return fmt.Sprintf("the provider's certificate is not acceptable (%v): make a new one there", err)
+	return Explanation{AboutProvider, fmt.Sprintf("the provider's certificate is not acceptable (%v)", err), "make a new one there"}
 }
 
-func explainRecord(err error) string {
+func explainRecord(err error) Explanation {
 	if record := (tls.RecordHeaderError{}); errors.As(err, &record) {
-		return "the other side does not speak TLS: check that host and port are an ambassador's"
+		return Explanation{AboutProtocol, "the other side does not speak TLS", "check that host and port are an ambassador's"}
 	}
-	return ""
+	return Explanation{}
 }

@@ -25,6 +25,17 @@ var (
 	ErrRefused = errors.New("this client is refused")
 )
 
+// DeniedError is ErrRefused as the provider says it before it has let the client
+// in.
+type DeniedError struct{ Reason string }
+
+func (e *DeniedError) Error() string {
+	return fmt.Sprintf("%v: %s: see the provider's log", ErrRefused, e.Reason)
+}
+
+// Is makes the error match ErrRefused.
+func (e *DeniedError) Is(target error) bool { return target == ErrRefused }
+
 // connectTimeout bounds the TCP connect of one attempt: the first SYN and two
 // repeats of it (RFC 6298 §2.1 and §5.5: after 1 s and 3 s). A fresh attempt then
 // beats waiting for the next repeat.
@@ -209,7 +220,7 @@ func (k *keeper) connect() (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	welcome, err := k.greet(ctx, s)
+	welcome, err := greet(ctx, s, k.c.Version)
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -234,20 +245,20 @@ func identityOf(cs tls.ConnectionState) string {
 
 // greet says hello and waits for the welcome: only then has the provider
 // accepted our certificate (RFC 8446 §4.4.4).
-func (k *keeper) greet(ctx context.Context, s *mux.Session) (mux.Message, error) {
+func greet(ctx context.Context, s *mux.Session, version string) (mux.Message, error) {
 	defer context.AfterFunc(ctx, func() { s.Close() })()
-	if err := s.Control().Send(mux.Message{Kind: mux.KindHello, Version: k.c.Version}); err != nil {
+	if err := s.Control().Send(mux.Message{Kind: mux.KindHello, Version: version}); err != nil {
 		return mux.Message{}, err
 	}
 	m, err := s.Control().Receive()
 	if err != nil {
-		return m, err
+		return mux.Message{}, err
 	}
 	if m.Kind == mux.KindRefuse {
-		return m, fmt.Errorf("%w: %s: see the provider's log", ErrRefused, m.Reason)
+		return mux.Message{}, &DeniedError{Reason: m.Reason}
 	}
 	if m.Kind != mux.KindWelcome {
-		return m, fmt.Errorf("%w: first message is %q, expected %q", mux.ErrProtocol, m.Kind, mux.KindWelcome)
+		return mux.Message{}, fmt.Errorf("%w: first message is %q, expected %q", mux.ErrProtocol, m.Kind, mux.KindWelcome)
 	}
 	return m, nil
 }

@@ -8,6 +8,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"math/big"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -49,6 +50,12 @@ func (c *company) writeRoot(t *testing.T, file string) { writePEM(t, file, "CERT
 // hosts a client's of that name.
 func (c *company) leafFor(t *testing.T, dir, name string, hosts []string) {
 	t.Helper()
+	c.leafOf(t, dir, name, hosts, time.Now().Add(-time.Minute), time.Now().Add(time.Hour))
+}
+
+// leafOf is leafFor with the time in which it is good.
+func (c *company) leafOf(t *testing.T, dir, name string, hosts []string, from, until time.Time) {
+	t.Helper()
 	usage := x509.ExtKeyUsageServerAuth
 	if hosts == nil {
 		usage, hosts = x509.ExtKeyUsageClientAuth, []string{name}
@@ -59,7 +66,7 @@ func (c *company) leafFor(t *testing.T, dir, name string, hosts []string) {
 	}
 	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
 		Subject: pkix.Name{CommonName: name}, SerialNumber: big.NewInt(time.Now().UnixNano()), DNSNames: hosts,
-		NotBefore: time.Now().Add(-time.Minute), NotAfter: time.Now().Add(time.Hour),
+		NotBefore: from, NotAfter: until,
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{usage},
 	}, c.cert, key.Public(), c.key)
 	if err != nil {
@@ -76,4 +83,18 @@ func (c *company) leafFor(t *testing.T, dir, name string, hosts []string) {
 func writePEM(t *testing.T, name, kind string, der []byte) {
 	t.Helper()
 	write(t, name, string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})))
+}
+
+// pool is the certificates of a file.
+func pool(t *testing.T, file string) *x509.CertPool {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := x509.NewCertPool()
+	if !p.AppendCertsFromPEM(text) {
+		t.Fatalf("no certificate in %s", file)
+	}
+	return p
 }

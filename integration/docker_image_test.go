@@ -159,6 +159,7 @@ func checkFiles(t *testing.T, e *engine, image string) {
 	want := map[string]entry{
 		"ambassador":         {0o755, 0, 0},
 		"LICENSE":            {0o644, 0, 0},
+		"NOTICE":             {0o644, 0, 0},
 		"out":                {0o700, 65532, 65532},
 		"var":                {0o755, 0, 0},
 		"var/lib":            {0o755, 0, 0},

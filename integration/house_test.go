@@ -57,19 +57,30 @@ var mayImport = map[string][]string{
 // replaced there.
 var onlyImporter = map[string]string{
 	"github.com/hashicorp/yamux": "ambassador/mux",
+	"github.com/chromedp":        "ambassador/integration",
 	"golang.org/x/crypto":        "ambassador/certs",
 	"golang.org/x/time":          "ambassador/certs",
 	"github.com/spf13/cobra":     "ambassador/cmd/ambassador",
 	"github.com/spf13/pflag":     "ambassador/cmd/ambassador",
 	"go.yaml.in/yaml/v3":         "ambassador/cmd/ambassador",
+
+	"github.com/prometheus/client_golang": "ambassador/internal/admin",
+	"github.com/prometheus/client_model":  "ambassador/internal/admin",
 }
 
 // shipped are the modules that the binary may hold. Each was let in by a commit
 // that says why.
 var shipped = []string{
 	"ambassador",
+	"github.com/beorn7/perks",      // client_golang's, for summaries
+	"github.com/cespare/xxhash/v2", // client_golang's
 	"github.com/cenkalti/backoff/v5",
 	"github.com/inconshreveable/mousetrap", // cobra's, on Windows
+	"github.com/munnerz/goautoneg",         // client_golang's, for Accept headers
+	"github.com/prometheus/client_golang",
+	"github.com/prometheus/client_model", // client_golang's
+	"github.com/prometheus/common",       // client_golang's
+	"github.com/prometheus/procfs",       // client_golang's, for process metrics
 	"github.com/spf13/cobra",
 	"github.com/spf13/pflag",
 	"go.uber.org/multierr", // zap's
@@ -79,6 +90,7 @@ var shipped = []string{
 	"golang.org/x/sys",
 	"golang.org/x/term",
 	"golang.org/x/time",
+	"google.golang.org/protobuf", // client_golang's: its metrics are made of it
 }
 
 func TestImportsGoOneWay(t *testing.T) {

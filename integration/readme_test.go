@@ -32,7 +32,7 @@ import (
 var runBy = map[string]struct{ file, shows string }{
 	// They start this test.
 	"go test ./...": {"integration/readme_test.go", "func TestReadme"},
-	"AMBASSADOR_REQUIRE=docker,redis go test -race ./...": {".ci/run", "AMBASSADOR_REQUIRE=docker,redis go test -race"},
+	"AMBASSADOR_REQUIRE=docker,redis,chromium go test -race ./...": {".ci/run", "AMBASSADOR_REQUIRE=docker,redis,chromium go test -race"},
 	".ci/run": {".ci/run", `step "integration tests" integration_tests`},
 	// They need a Docker Engine.
 	"docker build -t ambassador .":                             {"integration/docker_image_test.go", `t.Run("classic-builder"`},

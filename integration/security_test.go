@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-var securityTest = regexp.MustCompile(`\b(certs|server|client|mux|integration|cmd/ambassador) ((?:Test|Fuzz)\w+)`)
+var securityTest = regexp.MustCompile(`\b(certs|server|client|mux|integration|cmd/ambassador|internal/\w+) ((?:Test|Fuzz)\w+)`)
 
 // Each line of the threat model names tests that are there.
 func TestThreatModelNamesItsTests(t *testing.T) {

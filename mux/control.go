@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"time"
 )
 
 // The kinds of control message.
@@ -29,7 +30,10 @@ type Message struct {
 	Version string  `json:"version,omitempty"` // of the sender's program; hello and welcome
 	Links   []Offer `json:"links,omitempty"`   // welcome and links
 	Reason  string  `json:"reason,omitempty"`  // refuse; for a person
-	Checks  bool    `json:"checks,omitempty"`  // welcome: the provider answers checks
+	// Time is the provider's clock; welcome. A client sees by it that one of the two
+	// clocks is wrong. It is the zero time from a version that does not say it.
+	Time   time.Time `json:"time,omitzero"`
+	Checks bool      `json:"checks,omitempty"` // welcome: the provider answers checks
 	// MaxAge is how old what a check is answered with may be, in milliseconds. The
 	// provider dials no port of a backend more than once a second for it.
 	MaxAge int64    `json:"max_age_ms,omitempty"`

@@ -324,7 +324,7 @@ func (s *Server) welcome(ctx context.Context, m *mux.Session) (*session, error) 
 		err = ss.reauthorize()
 	}
 	if err == nil {
-		err = m.Control().Send(mux.Message{Kind: mux.KindWelcome, Version: s.Version, Links: ss.offers(), Checks: s.Table != nil})
+		err = m.Control().Send(mux.Message{Kind: mux.KindWelcome, Version: s.Version, Links: ss.offers(), Time: time.Now().UTC(), Checks: s.Table != nil})
 	}
 	close(ss.welcomed)
 	if err != nil {

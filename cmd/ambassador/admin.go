@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"net"
+	"net/http"
 	"path/filepath"
 	"sync"
 
@@ -14,12 +15,14 @@ import (
 
 // adminFlags say where a running ambassador can be seen and steered.
 type adminFlags struct {
-	flags  *pflag.FlagSet
-	socket *string
+	flags     *pflag.FlagSet
+	socket    *string
+	metrics   *string
+	dashboard dashboardFlags
 }
 
 func addAdmin(f *pflag.FlagSet) adminFlags {
-	return adminFlags{flags: f, socket: addControlSocket(f, "off for none")}
+	return adminFlags{flags: f, socket: addControlSocket(f, "off for none"), metrics: addMetricsAddr(f), dashboard: addDashboard(f)}
 }
 
 // surfaces is what a command says of itself to those who look.
@@ -46,17 +49,29 @@ func (s *shown) stop() {
 // it cannot be had, but where it was asked for: the tunnel is what matters.
 func (f adminFlags) show(a *admin.Ambassador, who surfaces, environ []string, log *zap.Logger) (*shown, error) {
 	s := &shown{}
+	page, err := f.dashboard.listen()
+	if err != nil {
+		return nil, err
+	}
+	if page != nil {
+		s.dashboard(f.dashboard, a, page, log)
+	}
 	l, err := f.control(who, environ)
 	if err != nil {
 		if f.flags.Changed("control-socket") {
+			s.stop()
 			return nil, err
 		}
 		log.Warn("no control socket: status and the other commands will not find this ambassador", zap.Error(err))
 	}
 	if l != nil {
-		c := &admin.Control{Ambassador: a, Logger: log}
+		c := &admin.Control{Ambassador: a, More: map[string]http.Handler{"/debug/pprof/": admin.Profiles()}, Logger: log}
 		s.run(c.Serve, c.Close, l, log)
 		log.Info("control socket open", zap.Stringer("path", l.Addr()))
+	}
+	if err := s.serveMetrics(*f.metrics, a, log); err != nil {
+		s.stop()
+		return nil, err
 	}
 	return s, nil
 }

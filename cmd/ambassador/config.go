@@ -32,7 +32,7 @@ func configure(cmd *cobra.Command, environ []string) error {
 		if err := setFlag(f, words(f, value)); err != nil {
 			return fmt.Errorf("environment variable %s: %w", envName(f.Name), err)
 		}
-		return nil
+		return flags.SetAnnotation(f.Name, setBy, []string{"environment variable " + envName(f.Name)})
 	})
 	if err != nil {
 		return usage(err)
@@ -47,6 +47,18 @@ func configure(cmd *cobra.Command, environ []string) error {
 // argumentsAlone is the annotation of a flag that neither a variable nor a file
 // sets: those of its name are meant for another command.
 const argumentsAlone = "arguments-alone"
+
+// setBy is the annotation that says where a flag's value came from, if not from the
+// command line.
+const setBy = "set-by"
+
+// flagSource says where a flag was set.
+func flagSource(cmd *cobra.Command, name string) string {
+	if by := cmd.Flags().Lookup(name).Annotations[setBy]; len(by) > 0 {
+		return by[0]
+	}
+	return "flag --" + name
+}
 
 func eachFlag(flags *pflag.FlagSet, given map[string]bool, do func(*pflag.Flag) error) error {
 	var errs []error
@@ -126,7 +138,9 @@ func fromFile(path string, cmd *cobra.Command, given map[string]bool) error {
 		}
 		if err := fromNode(f, &node); err != nil {
 			errs = append(errs, fmt.Errorf("config file %s, line %d: %s: %w", path, node.Line, name, err))
+			continue
 		}
+		errs = append(errs, cmd.Flags().SetAnnotation(name, setBy, []string{"config file " + path}))
 	}
 	return errors.Join(errs...)
 }

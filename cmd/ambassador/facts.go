@@ -3,8 +3,6 @@ package main
 import (
 	"errors"
 	"net"
-	"runtime"
-	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -194,26 +192,6 @@ func forwarderAmbassador(fw *client.Forwarder, steer *steering) *admin.Ambassado
 	a := ambassadorOf(admin.RoleForwarder, fw.Table, steer, func() admin.Facts { return facts })
 	a.Check = fw.Check
 	return a
-}
-
-// build says which program this is.
-func build() admin.Build {
-	b := admin.Build{Version: buildVersion(), Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return b
-	}
-	for _, s := range info.Settings {
-		switch s.Key {
-		case "vcs.revision":
-			b.Commit = s.Value
-		case "vcs.modified":
-			b.Modified = s.Value == "true"
-		case "vcs.time":
-			b.Time = s.Value
-		}
-	}
-	return b
 }
 
 func timeOrNil(t time.Time) *time.Time {

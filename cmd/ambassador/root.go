@@ -92,9 +92,10 @@ with --config, under its name. Flags beat the environment, which beats the file.
 	root.PersistentFlags().String("config", "", "YAML `FILE` with flags by their names")
 	addLogFlags(root.PersistentFlags())
 	root.AddCommand(newServe(env), newConnect(env), newForward(env),
-		newInvite(env), newGrant(env), newRevoke(env), newCerts(env), newVersion(),
+		newInvite(env), newGrant(env), newRevoke(env), newCerts(env), newDoctor(env), newVersion(), newMan(),
 		newStatus(env), newLinks(env), newPeers(env), newSessions(env),
 		newHealthcheck(env), newWait(env), newReload(env), newDrain(env))
+	addCompletions(root, env.environ)
 	return root
 }
 

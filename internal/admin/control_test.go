@@ -24,7 +24,7 @@ func TestControlShowsWhatIsThere(t *testing.T) {
 	stream := a.Table.OpenStream("spiffe://ambassador/client/web", "redis", 6379, "10.0.0.9:5555", "")
 	stream.On(session, 7)
 	stream.Connected(tcpAddr("10.0.0.2:6379"), time.Millisecond)
-	stream.Carry(&flow{in: 100, out: 2000})
+	stream.Carry(&relayed{in: 100, out: 2000})
 	other := a.Table.OpenStream("spiffe://ambassador/client/db", "mq", 5672, "10.0.0.8:5555", "")
 	defer other.End(live.ConsumerGone)
 	r := serveControl(t, a)
@@ -78,7 +78,7 @@ func TestControlKillsWhatIsNamed(t *testing.T) {
 	ended := make(chan struct{})
 	session := a.Table.OpenSession("web", "", carrier{remote: "10.0.0.1:4242"}, func() { close(ended) })
 	stream := a.Table.OpenStream("web", "redis", 6379, "10.0.0.9:5555", "")
-	f := &flow{aborted: make(chan string, 1)}
+	f := &relayed{aborted: make(chan string, 1)}
 	stream.On(session, 7)
 	stream.Carry(f)
 	r := serveControl(t, a)
@@ -276,11 +276,6 @@ func TestControlBoundsItsConnections(t *testing.T) {
 	})
 }
 
-func isTimeout(err error) bool {
-	var n net.Error
-	return errors.As(err, &n) && n.Timeout()
-}
-
 // within asks until it is so.
 func within(t *testing.T, so func() bool) {
 	t.Helper()
@@ -300,7 +295,7 @@ func BenchmarkTenThousandSessions(b *testing.B) {
 		s := a.Table.OpenSession(peer, "v1.2.3", carrier{remote: "10.1.2.3:45678"}, func() {})
 		st := a.Table.OpenStream(peer, "redis", 6379, "192.168.1.52:50000", "")
 		st.On(s, 1)
-		st.Carry(&flow{in: 123456, out: 9876543})
+		st.Carry(&relayed{in: 123456, out: 9876543})
 	}
 	path := b.TempDir() + "/s"
 	l, err := admin.Listen(path, false)

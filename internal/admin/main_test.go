@@ -17,9 +17,6 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience bounds every wait for an event that has to come.
-const patience = 10 * time.Second
-
 // carrier is a session as its row sees it.
 type carrier struct {
 	remote string
@@ -39,16 +36,16 @@ func tcpAddr(s string) net.Addr {
 	return a
 }
 
-// flow is a stream that is being relayed.
-type flow struct {
+// relayed is a stream that is being relayed.
+type relayed struct {
 	in, out int64
 	aborted chan string
 }
 
-func (f *flow) Bytes() (ab, ba int64) { return f.in, f.out }
-func (f *flow) Abort(reason string) {
-	if f.aborted != nil {
-		f.aborted <- reason
+func (r *relayed) Bytes() (ab, ba int64) { return r.in, r.out }
+func (r *relayed) Abort(reason string) {
+	if r.aborted != nil {
+		r.aborted <- reason
 	}
 }
 

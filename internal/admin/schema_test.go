@@ -16,7 +16,7 @@ var documents = []any{
 	Links{}, Peers{}, Sessions{}, Session{}, Stream{}, Events{}, Event{}, Killed{}, Done{}, Failure{},
 }
 
-var row = regexp.MustCompile("^\\| `([a-z_]+)` \\| ([A-Za-z ]+) \\| (.*)\\|$")
+var fieldRow = regexp.MustCompile("^\\| `([a-z_]+)` \\| ([A-Za-z ]+) \\| (.*)\\|$")
 
 // TestDocumentsAreAsDescribed holds docs/control.md and the documents together: a
 // field that is new, gone, renamed or of another type fails, until the description
@@ -49,7 +49,7 @@ func describedFields(t *testing.T) map[string][]string {
 		if title, is := strings.CutPrefix(line, "#"); is {
 			name = strings.TrimLeft(title, "# ")
 		}
-		if m := row.FindStringSubmatch(line); m != nil {
+		if m := fieldRow.FindStringSubmatch(line); m != nil {
 			field := m[1] + " " + m[2]
 			if regexp.MustCompile(`(^|\W)if `).MatchString(m[3]) {
 				field += " optional"

@@ -32,3 +32,17 @@ func (h Histogram) clone() Histogram {
 	h.Counts = slices.Clone(h.Counts)
 	return h
 }
+
+// Add is the sum of both. It shares nothing with either.
+func (h Histogram) Add(other Histogram) Histogram {
+	sum := h.clone()
+	if sum.Counts == nil && other.Counts != nil {
+		sum.Counts = make([]uint64, len(Bounds)+1)
+	}
+	for i, n := range other.Counts {
+		sum.Counts[i] += n
+	}
+	sum.Count += other.Count
+	sum.Sum += other.Sum
+	return sum
+}
