@@ -120,6 +120,9 @@ func open(path string) (net.Listener, error) {
 	return s, nil
 }
 
+// Addr is the path, and not the name that it was made under.
+func (s *socket) Addr() net.Addr { return &net.UnixAddr{Name: s.path, Net: "unix"} }
+
 // Close removes the file if it is still ours, and closes the socket.
 func (s *socket) Close() error {
 	s.once.Do(func() {
