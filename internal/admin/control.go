@@ -279,6 +279,10 @@ func (c *Control) drain(w http.ResponseWriter, _ *http.Request) error {
 	if c.Ambassador.Drain == nil {
 		return &problem{http.StatusNotImplemented, errors.New("this ambassador cannot be drained")}
 	}
+	// The answer goes first: there may be nothing to wait for, and then the process
+	// ends at once.
+	err := answer(w, http.StatusAccepted, Done{Schema: Schema, OK: true})
+	_ = http.NewResponseController(w).Flush()
 	c.Ambassador.Drain()
-	return answer(w, http.StatusAccepted, Done{Schema: Schema, OK: true})
+	return err
 }
