@@ -13,12 +13,14 @@ import (
 type inbox struct {
 	mu       sync.Mutex
 	chunks   []*chunk
+	unread   int // bytes in the chunks
 	held     int // bytes of the chunks' buffers
 	window   window
 	ended    bool  // nothing more will come
 	finished bool  // by the peer's word
 	dropped  bool  // nobody will read
 	since    int64 // when its reader last took bytes, or the first came after it had all: nanoseconds since the session's epoch
+	filled   int64 // when the first of what is unread came: nanoseconds since the session's epoch
 	deadline time.Time
 	wake     chan struct{} // tells a reader that blocks: bytes, end or deadline
 
@@ -74,7 +76,7 @@ func (st *Stream) received(c *chunk) {
 	if in.push != nil && len(in.chunks) == 0 {
 		taken := in.push(c.unread())
 		c.start += taken
-		grant := in.window.read(taken, in.held, st.s)
+		grant := in.window.read(taken, in.unread, 0, st.s)
 		if c.start == c.end {
 			in.mu.Unlock()
 			c.free()
@@ -85,6 +87,7 @@ func (st *Stream) received(c *chunk) {
 	}
 	if len(in.chunks) == 0 {
 		in.since = st.s.life.now()
+		in.filled = in.since
 	}
 	added := in.keep(c)
 	in.rouse()
@@ -95,6 +98,7 @@ func (st *Stream) received(c *chunk) {
 // keep adds a chunk, or its bytes to the last one if they fit there: many small
 // frames do not hold a buffer each. It returns the bytes of buffers added.
 func (in *inbox) keep(c *chunk) (added int) {
+	in.unread += c.end - c.start
 	if k := len(in.chunks); k > 0 && c.size() == smallChunk && in.chunks[k-1].space() >= c.end-c.start {
 		in.chunks[k-1].add(c.unread())
 		c.free()
@@ -189,11 +193,16 @@ func (st *Stream) copyOut(b []byte) int {
 	if len(in.chunks) == 0 {
 		in.chunks = nil
 	}
+	in.unread -= n
 	in.held -= freed
 	if freed > 0 {
 		in.since = st.s.life.now()
 	}
-	grant := in.window.read(n, in.held, st.s)
+	var ago time.Duration
+	if in.unread > 0 {
+		ago = time.Duration(st.s.life.now() - in.filled)
+	}
+	grant := in.window.read(n, in.unread, ago, st.s)
 	in.mu.Unlock()
 	st.s.memory.release(freed)
 	st.grant(grant)
@@ -223,7 +232,7 @@ func (st *Stream) drop() {
 	for _, c := range in.chunks {
 		c.free()
 	}
-	in.chunks, in.held = nil, 0
+	in.chunks, in.unread, in.held = nil, 0, 0
 	in.window.close(&st.s.memory)
 	in.rouse()
 	st.s.memory.release(freed)

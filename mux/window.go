@@ -22,7 +22,9 @@ const (
 // window is the receiving side of a stream's flow control. It grows for a reader
 // that keeps up, as far as the path needs: while half of it is read in less than
 // two round trips, the sender may be waiting for it (as quic-go and gRPC judge
-// it). It shrinks for a reader that is behind: there it would only be memory.
+// it). It shrinks for a reader that is behind, and has been for a while: there it
+// would only be memory. A long path brings a window's bytes all at once, and whoever
+// is still at them is not behind.
 type window struct {
 	size int       // bytes
 	left int       // the peer may still send
@@ -41,9 +43,13 @@ func (w *window) take(n int) error {
 	return nil
 }
 
-// read counts n bytes that were read while unread more wait, and returns how many
-// to grant.
-func (w *window) read(n, unread int, s *Session) (grant uint32) {
+// behindAfter is how long, beyond two round trips, a reader has to be without having
+// read all that there was, before it counts as behind.
+const behindAfter = 100 * time.Millisecond
+
+// read counts n bytes that were read while unread more wait, and returns how many to
+// grant. The reader last had all that there was so long ago.
+func (w *window) read(n, unread int, ago time.Duration, s *Session) (grant uint32) {
 	w.owed += n
 	if w.owed < w.size/2 {
 		return 0
@@ -51,7 +57,9 @@ func (w *window) read(n, unread int, s *Session) (grant uint32) {
 	now := time.Now()
 	switch {
 	case unread >= w.size/2:
-		w.shrink(&s.memory)
+		if ago >= behindAfter+2*s.life.roundTrip() {
+			w.shrink(&s.memory)
+		}
 	case unread < w.size/4 && w.wantsMore(now, s) && s.memory.grow(max(2*w.size-initialWindow, 0)-w.extra()):
 		w.owed += w.size
 		w.size *= 2

@@ -83,6 +83,7 @@ func TestWindowFollowsItsReader(t *testing.T) {
 	s.life.rtt.Store(int64(time.Millisecond))
 	s.memory = memory{s: s, limit: defaultSessionMemory, shared: new(Memory)}
 	w := newWindow()
+	readFor := time.Minute // without having all
 	read := func(ago time.Duration, unread int) {
 		t.Helper()
 		n := (w.size + 1) / 2
@@ -90,7 +91,7 @@ func TestWindowFollowsItsReader(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.last = time.Now().Add(-ago)
-		w.read(n, unread, s)
+		w.read(n, unread, readFor, s)
 	}
 	check := func(who string, want int) {
 		t.Helper()
@@ -112,6 +113,12 @@ func TestWindowFollowsItsReader(t *testing.T) {
 		read(0, 0)
 	}
 	check("a reader that waits for a long path", maxWindow)
+	readFor = behindAfter
+	for range 20 {
+		read(0, w.size)
+	}
+	check("a reader of much that came at once", maxWindow)
+	readFor = time.Minute
 	for range 20 {
 		read(0, w.size)
 	}
@@ -153,7 +160,7 @@ func TestGrowthIsGivenBackWhole(t *testing.T) {
 		m.used.Add(5 << 20) // memory is short, and the reader is behind
 		for range 8 {
 			w.left -= w.size / 2
-			w.read(w.size/2, w.size, client)
+			w.read(w.size/2, w.size, time.Minute, client)
 		}
 		m.used.Add(-5 << 20)
 		if w.size >= initialWindow {
@@ -161,7 +168,7 @@ func TestGrowthIsGivenBackWhole(t *testing.T) {
 		}
 		for range 8 {
 			w.left -= w.size / 2
-			w.read(w.size/2, 0, client)
+			w.read(w.size/2, 0, 0, client)
 		}
 		if w.size <= initialWindow {
 			t.Fatalf("a window of %d bytes for a reader that keeps up", w.size)
