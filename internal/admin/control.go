@@ -221,11 +221,14 @@ func (c *Control) peers(w http.ResponseWriter, r *http.Request) error {
 func (c *Control) sessions(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	f := Filter{Link: q.Get("link"), Peer: q.Get("peer")}
-	if text := q.Get("streams"); text != "" {
-		var err error
-		if f.Streams, err = strconv.ParseBool(text); err != nil {
-			return badRequest("streams=%.40q: expected true or false", text)
-		}
+	switch text := q.Get("streams"); text {
+	case "", "false":
+	case "true":
+		f.Streams = true
+	case "only":
+		f.Only = true
+	default:
+		return badRequest("streams=%.40q: expected true, false or only", text)
 	}
 	return answer(w, http.StatusOK, c.Ambassador.Sessions(f))
 }

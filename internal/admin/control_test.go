@@ -56,6 +56,7 @@ func TestControlShowsWhatIsThere(t *testing.T) {
 	}{
 		{admin.Filter{}, 1, 0},
 		{admin.Filter{Streams: true}, 1, 2},
+		{admin.Filter{Only: true}, 0, 2},
 		{admin.Filter{Streams: true, Link: "redis"}, 1, 1},
 		{admin.Filter{Streams: true, Link: "mq"}, 0, 1},
 		{admin.Filter{Streams: true, Peer: "web"}, 1, 1},

@@ -9,15 +9,17 @@ import (
 // Filter says which sessions and streams are asked for.
 type Filter struct {
 	Streams bool   // the streams too
+	Only    bool   // the streams alone
 	Link    string // those of this link; empty for all
 	Peer    string // those of this peer, by its identity or name; empty for all
 }
 
 // Sessions are the live sessions, and the streams on them if they are asked for.
 func (a *Ambassador) Sessions(f Filter) Sessions {
-	sessions, streams := a.Table.Live(f.Streams || f.Link != "")
+	sessions, streams := a.Table.Live(f.Streams || f.Only || f.Link != "")
 	carrying := make(map[uint64]bool)
 	d := Sessions{Schema: Schema, Sessions: make([]Session, 0, len(sessions))}
+	f.Streams = f.Streams || f.Only
 	if f.Streams {
 		d.Streams = make([]Stream, 0, len(streams))
 	}
@@ -30,6 +32,9 @@ func (a *Ambassador) Sessions(f Filter) Sessions {
 		if f.Streams {
 			d.Streams = append(d.Streams, streamOf(s))
 		}
+	}
+	if f.Only {
+		return d
 	}
 	for i := range sessions {
 		s := &sessions[i]
