@@ -52,6 +52,9 @@ USER 65532:65532
 # EXPOSE would give every container linked to this one variables that lie.
 ENTRYPOINT ["/ambassador"]
 CMD ["forward"]
+# Ready means that the tunnel is up and the backends of all links answer. There is
+# no shell to run it: the program asks the one that runs here, over its socket.
+HEALTHCHECK --interval=10s --timeout=6s --start-period=20s --retries=3 CMD ["/ambassador", "healthcheck", "--timeout", "5s"]
 
 # A new named volume takes owner and mode from the image's directory under it.
 # The ambassador refuses to keep keys in a directory that others can read, and

@@ -52,6 +52,7 @@ type keeper struct {
 	peer    string        // who the provider was the last time
 	changed chan struct{} // closed and replaced when live changes
 	trouble string        // why the last attempt failed, as it was logged
+	cause   error         // the same as an error
 	told    *causes       // those of attempts since the last session
 
 	going context.Context // ends with Close, and before it when Shutdown has no more consumers

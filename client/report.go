@@ -71,7 +71,7 @@ func (k *keeper) failed(err error) {
 	why := k.c.Explain(err)
 	k.mu.Lock()
 	same, told := k.trouble == why, k.told
-	k.trouble = why
+	k.trouble, k.cause = why, err
 	k.mu.Unlock()
 	if !same && told.fresh(why) { // two causes may take turns
 		k.c.Table.Event(live.Event{Kind: live.Notice, Problem: true, Text: "provider not reached: " + why})

@@ -5,19 +5,17 @@ import (
 	"strconv"
 )
 
-// Trouble is why there is no session: empty while there is one.
-func (c *Client) Trouble() string {
+// Trouble is why there is no session, as Explain has it, and the error itself if
+// an attempt has failed. It is empty while there is a session.
+func (c *Client) Trouble() (why string, cause error) {
 	c.init()
-	return c.keeper.why()
-}
-
-func (k *keeper) why() string {
+	k := c.keeper
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.live != nil && k.live.Err() == nil {
-		return ""
+		return "", nil
 	}
-	return cmp.Or(k.trouble, "still connecting")
+	return cmp.Or(k.trouble, "still connecting"), k.cause
 }
 
 // Peer is the provider's identity: empty before the first session.

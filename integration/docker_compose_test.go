@@ -64,6 +64,17 @@ func (c *composition) walk(t *testing.T) {
 			t.Fatalf("the consumer's last line is %q, want PONG", last)
 		}
 	})
+	t.Run("both-ambassadors-are-healthy", func(t *testing.T) {
+		for _, name := range []string{"big-server", "client-server"} {
+			container := c.container(t, name)
+			eventually(t, dockerTimeout, func() error {
+				if state := c.do(t, "inspect", "--format", "{{.State.Health.Status}}", container); state != "healthy" {
+					return fmt.Errorf("%s is %s", name, state)
+				}
+				return nil
+			})
+		}
+	})
 	t.Run("no-key-crosses-over", func(t *testing.T) {
 		files := c.do(t, "run", "--rm", "--volume", c.project+"_token:/v", "busybox", "find", "/v", "-type", "f")
 		if files != "/v/token" {

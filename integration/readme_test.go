@@ -363,6 +363,7 @@ func helpOfAll(t *testing.T) string {
 	for _, command := range []string{
 		"", "serve", "connect", "forward", "invite", "invite list", "invite revoke", "grant", "revoke",
 		"certs", "certs init", "certs issue", "certs list", "certs inspect", "certs renew", "certs revoke",
+		"status", "links", "peers", "sessions", "healthcheck", "wait", "reload", "drain",
 	} {
 		code, stdout, stderr := once(t, quick, append(strings.Fields(command), "--help")...)
 		if code != 0 {

@@ -56,7 +56,7 @@ func (f adminFlags) show(a *admin.Ambassador, who surfaces, environ []string, lo
 	if page != nil {
 		s.dashboard(f.dashboard, a, page, log)
 	}
-	l, err := f.control(who, environ)
+	l, err := f.control(who, environ, log)
 	if err != nil {
 		if f.flags.Changed("control-socket") {
 			s.stop()
@@ -67,6 +67,7 @@ func (f adminFlags) show(a *admin.Ambassador, who surfaces, environ []string, lo
 	if l != nil {
 		c := &admin.Control{Ambassador: a, More: map[string]http.Handler{"/debug/pprof/": admin.Profiles()}, Logger: log}
 		s.run(c.Serve, c.Close, l, log)
+		s.stops = append(s.stops, func() { tidyMemory(filepath.Dir(l.Addr().String())) })
 		log.Info("control socket open", zap.Stringer("path", l.Addr()))
 	}
 	if err := s.serveMetrics(*f.metrics, a, log); err != nil {
@@ -98,19 +99,27 @@ func ignoreClosedListener(err error) error {
 }
 
 // control opens the control socket, nil if it is not wanted.
-func (f adminFlags) control(who surfaces, environ []string) (net.Listener, error) {
-	path := *f.socket
-	switch {
-	case isOff(f.flags, path):
+func (f adminFlags) control(who surfaces, environ []string, log *zap.Logger) (net.Listener, error) {
+	if isOff(f.flags, *f.socket) {
 		return nil, nil
-	case path == "":
-		dir, err := socketDir(who.stateDir, environ)
-		if err != nil {
-			return nil, err
-		}
-		path = filepath.Join(dir, who.service+socketSuffix)
 	}
-	l, err := admin.Listen(path, who.takeOver)
+	if *f.socket != "" {
+		return listenControl(*f.socket, who.takeOver)
+	}
+	dir, err := socketDir(who.stateDir, environ)
+	if err != nil {
+		return nil, err
+	}
+	l, err := listenControl(filepath.Join(dir, who.service+socketSuffix), who.takeOver)
+	if instead := fallbackDir(dir); err != nil && !errors.Is(err, admin.ErrTaken) && instead != "" && ownMemory() == nil {
+		log.Debug("the control socket is elsewhere", zap.String("instead_of", dir), zap.Error(err))
+		return listenControl(filepath.Join(instead, who.service+socketSuffix), who.takeOver)
+	}
+	return l, err
+}
+
+func listenControl(path string, takeOver bool) (net.Listener, error) {
+	l, err := admin.Listen(path, takeOver)
 	if errors.Is(err, admin.ErrTaken) {
 		err = &explained{err.Error() + `: give this one a control socket of its own with --control-socket PATH, or none with "off"`, err}
 	}

@@ -114,11 +114,11 @@ func connect(cmd *cobra.Command, env environment, f connectFlags, provider strin
 
 // reaching is what a client waits for while it has no session.
 func reaching(c *client.Client) string {
-	why := c.Trouble()
+	why, cause := c.Trouble()
 	if why == "" {
 		return ""
 	}
-	return "no session with " + c.Provider + ": " + why
+	return "no session with " + c.Provider + ": " + inShort(why, cause)
 }
 
 func checkProvider(provider string) (host string, err error) {

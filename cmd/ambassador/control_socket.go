@@ -35,21 +35,25 @@ func socketDir(stateFlag string, environ []string) (string, error) {
 	return stateDir(stateFlag, environ)
 }
 
-// searched are the directories in which a command looks for control sockets: the
-// one that was named, else all in which they are by default. A shell has no
-// RUNTIME_DIRECTORY, so those are there by the name that a unit file would give.
+// searched are the directories in which a command looks for control sockets: that
+// of the unit that it runs in, the one that was named, or else all in which they
+// are by default. A shell has no RUNTIME_DIRECTORY, so those are there by the name
+// that a unit file would give.
 func searched(stateFlag string, environ []string) ([]string, error) {
 	own, err := stateDir(stateFlag, environ)
-	if err != nil || stateFlag != "" {
-		return []string{own}, err
+	if err != nil {
+		return nil, err
 	}
 	dirs := []string{own}
 	if runtime, ok := lookup(environ, "RUNTIME_DIRECTORY"); ok {
 		dir, _, _ := strings.Cut(runtime, ":")
-		dirs = append([]string{dir}, dirs...)
+		dirs = []string{dir, own}
 	}
-	if runtime, ok := lookup(environ, "XDG_RUNTIME_DIR"); ok {
-		dirs = append(dirs, filepath.Join(runtime, "ambassador"))
+	if stateFlag == "" {
+		if runtime, ok := lookup(environ, "XDG_RUNTIME_DIR"); ok {
+			dirs = append(dirs, filepath.Join(runtime, "ambassador"))
+		}
+		dirs = append(dirs, "/run/ambassador")
 	}
-	return append(dirs, "/run/ambassador"), nil
+	return dirs, nil
 }

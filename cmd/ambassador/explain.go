@@ -40,3 +40,24 @@ func networkAdvice(err error) string {
 	}
 	return ""
 }
+
+// inShort is a line about a failed attempt in a few words, where the network is in
+// the way.
+func inShort(line string, err error) string {
+	var dns *net.DNSError
+	var timeout net.Error
+	switch {
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return "its name is not known"
+	case errors.As(err, &dns):
+		return "its name could not be looked up"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "connection refused"
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+		return "no route to it"
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded),
+		errors.As(err, &timeout) && timeout.Timeout():
+		return "it does not answer"
+	}
+	return line
+}

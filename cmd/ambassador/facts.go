@@ -99,7 +99,8 @@ func sealedWarning(k *caUpkeep) []admin.Warning {
 
 func (k *clientKept) ambassador(c *client.Client, steer *steering) *admin.Ambassador {
 	a := ambassadorOf(admin.RoleClient, c.Table, steer, func() admin.Facts {
-		f := admin.Facts{Provider: c.Provider, Tunnel: c.Trouble(), Links: exposedLinks(c.Routes()), Certificates: k.certificateFacts()}
+		f := admin.Facts{Provider: c.Provider, Links: exposedLinks(c.Routes()), Certificates: k.certificateFacts()}
+		f.Tunnel, f.Warnings = tunnelFacts(c)
 		f.Identity, _ = k.credentials.Identity() // was checked when it was loaded
 		if peer := c.Peer(); peer != "" {
 			f.Peers = []admin.PeerFacts{{Identity: peer, Links: c.Granted()}}
@@ -112,6 +113,19 @@ func (k *clientKept) ambassador(c *client.Client, steer *steering) *admin.Ambass
 	})
 	a.Check = c.Check
 	return a
+}
+
+// tunnelFacts are why a client has no session, in short, and with what to do.
+func tunnelFacts(c *client.Client) (tunnel string, _ []admin.Warning) {
+	why, cause := c.Trouble()
+	if cause == nil {
+		return why, nil
+	}
+	advice := networkAdvice(cause)
+	if advice == "" {
+		advice = `run "ambassador doctor" here`
+	}
+	return inShort(why, cause), []admin.Warning{{Text: "no session with " + c.Provider + ": " + certs.Explain(cause), Fix: advice}}
 }
 
 // exposedLinks are a client's routes by the links that they lead to.

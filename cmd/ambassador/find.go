@@ -87,6 +87,9 @@ func (f *finder) paths() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	if instead := fallbackDir(dirs[0]); instead != "" && ownDir(userMemory()) == nil && ownDir(instead) == nil {
+		dirs = append(dirs, instead)
+	}
 	var paths []string
 	for _, dir := range dirs {
 		for _, service := range services {

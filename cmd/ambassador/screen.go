@@ -44,7 +44,7 @@ func frame(text string, width, height int) string {
 	out.WriteString("\x1b[H")
 	for _, l := range lines {
 		out.WriteString(cut(l, width))
-		out.WriteString("\x1b[K\r\n")
+		out.WriteString("\x1b[K\n")
 	}
 	out.WriteString("\x1b[J")
 	return out.String()

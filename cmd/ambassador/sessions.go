@@ -38,6 +38,9 @@ connection see a reset; a client makes a new session at once.`,
 			return killAll(cmd.Context(), s.find, *kill, env.stdout)
 		}
 		query := url.Values{"streams": {strconv.FormatBool(*streams)}, "link": {*link}, "peer": {*peer}}
+		if *streams && *s.output == "text" {
+			query.Set("streams", "only") // half of what there is to read
+		}
 		return s.run(cmd, env, "/v1/sessions", query, func(w io.Writer, document []byte) error {
 			d, err := read[admin.Sessions](document)
 			if err != nil {

@@ -221,11 +221,14 @@ func (c *Control) peers(w http.ResponseWriter, r *http.Request) error {
 func (c *Control) sessions(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	f := Filter{Link: q.Get("link"), Peer: q.Get("peer")}
-	if text := q.Get("streams"); text != "" {
-		var err error
-		if f.Streams, err = strconv.ParseBool(text); err != nil {
-			return badRequest("streams=%.40q: expected true or false", text)
-		}
+	switch text := q.Get("streams"); text {
+	case "", "false":
+	case "true":
+		f.Streams = true
+	case "only":
+		f.Only = true
+	default:
+		return badRequest("streams=%.40q: expected true, false or only", text)
 	}
 	return answer(w, http.StatusOK, c.Ambassador.Sessions(f))
 }
@@ -279,6 +282,10 @@ func (c *Control) drain(w http.ResponseWriter, _ *http.Request) error {
 	if c.Ambassador.Drain == nil {
 		return &problem{http.StatusNotImplemented, errors.New("this ambassador cannot be drained")}
 	}
+	// The answer goes first: there may be nothing to wait for, and then the process
+	// ends at once.
+	err := answer(w, http.StatusAccepted, Done{Schema: Schema, OK: true})
+	_ = http.NewResponseController(w).Flush()
 	c.Ambassador.Drain()
-	return answer(w, http.StatusAccepted, Done{Schema: Schema, OK: true})
+	return err
 }

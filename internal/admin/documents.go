@@ -19,7 +19,7 @@ type Peers struct {
 type Sessions struct {
 	Schema   int       `json:"schema"`
 	Sessions []Session `json:"sessions"`
-	Streams  []Stream  `json:"streams,omitempty"`
+	Streams  []Stream  `json:"streams,omitzero"`
 }
 
 // Events is the document of what has happened, oldest first.

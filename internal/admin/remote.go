@@ -65,7 +65,10 @@ func (r *Remote) Peers(ctx context.Context) (p Peers, err error) {
 // Sessions asks for live sessions and streams.
 func (r *Remote) Sessions(ctx context.Context, f Filter) (s Sessions, err error) {
 	q := url.Values{}
-	if f.Streams {
+	switch {
+	case f.Only:
+		q.Set("streams", "only")
+	case f.Streams:
 		q.Set("streams", "true")
 	}
 	if f.Link != "" {

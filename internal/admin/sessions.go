@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"context"
 	"strconv"
 
 	"ambassador/internal/live"
@@ -10,20 +9,22 @@ import (
 // Filter says which sessions and streams are asked for.
 type Filter struct {
 	Streams bool   // the streams too
+	Only    bool   // the streams alone
 	Link    string // those of this link; empty for all
 	Peer    string // those of this peer, by its identity or name; empty for all
 }
 
 // Sessions are the live sessions, and the streams on them if they are asked for.
 func (a *Ambassador) Sessions(f Filter) Sessions {
-	l := a.look(context.Background(), 0, f.Streams || f.Link != "")
+	sessions, streams := a.Table.Live(f.Streams || f.Only || f.Link != "")
 	carrying := make(map[uint64]bool)
-	d := Sessions{Schema: Schema, Sessions: make([]Session, 0, len(l.Sessions))}
+	d := Sessions{Schema: Schema, Sessions: make([]Session, 0, len(sessions))}
+	f.Streams = f.Streams || f.Only
 	if f.Streams {
-		d.Streams = make([]Stream, 0, len(l.Streams))
+		d.Streams = make([]Stream, 0, len(streams))
 	}
-	for i := range l.Streams {
-		s := &l.Streams[i]
+	for i := range streams {
+		s := &streams[i]
 		if f.Link != "" && s.Link != f.Link || f.Peer != "" && !isPeer(s.Peer, f.Peer) {
 			continue
 		}
@@ -32,8 +33,11 @@ func (a *Ambassador) Sessions(f Filter) Sessions {
 			d.Streams = append(d.Streams, streamOf(s))
 		}
 	}
-	for i := range l.Sessions {
-		s := &l.Sessions[i]
+	if f.Only {
+		return d
+	}
+	for i := range sessions {
+		s := &sessions[i]
 		if f.Peer != "" && !isPeer(s.Peer, f.Peer) || f.Link != "" && !carrying[s.ID] {
 			continue
 		}

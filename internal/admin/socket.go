@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -21,7 +22,14 @@ var (
 
 // maxSocketPath is what fits sun_path with its last zero (unix(7)): 108 bytes on
 // Linux, 104 elsewhere.
-const maxSocketPath = 103
+var maxSocketPath = sunPath(runtime.GOOS) - 1
+
+func sunPath(system string) int {
+	if system == "linux" {
+		return 108
+	}
+	return 104
+}
 
 // newSuffix is behind the path of a socket until it is ready.
 const newSuffix = ".new"
@@ -111,6 +119,9 @@ func open(path string) (net.Listener, error) {
 	}
 	return s, nil
 }
+
+// Addr is the path, and not the name that it was made under.
+func (s *socket) Addr() net.Addr { return &net.UnixAddr{Name: s.path, Net: "unix"} }
 
 // Close removes the file if it is still ours, and closes the socket.
 func (s *socket) Close() error {
