@@ -180,6 +180,7 @@ func (c *Client) Session(ctx context.Context) (*mux.Session, error) {
 // left: with ctx's error if anything was cut.
 func (c *Client) Shutdown(ctx context.Context) error {
 	c.init()
+	c.Table.Event(live.Event{Kind: live.Drained, Text: "draining: no new consumers"})
 	c.stop()
 	err := c.ports.wait(ctx)
 	if err == nil {
@@ -193,8 +194,9 @@ func (c *Client) Shutdown(ctx context.Context) error {
 func (c *Client) Close() error {
 	c.init()
 	c.stop()
+	c.ports.cut() // before the session ends: the provider is told why
 	c.cancel()
-	c.ports.cut()
+	c.ports.cut() // who came by a session meanwhile
 	c.ports.serving.Wait()
 	return c.ports.wait(context.Background())
 }

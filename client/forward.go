@@ -147,6 +147,7 @@ func (st *forwarded) carry(consumer *relay.TCPEnd, backend *net.TCPConn, done fu
 		end.Reset(live.Killed.String())
 		return false
 	}
+	st.f.ports.carried(consumer, running)
 	running.Start(func(r relay.Result) {
 		defer done()
 		st.ended(st.f.reason(r), r)
@@ -235,6 +236,7 @@ func (f *Forwarder) checkTarget(ctx context.Context, p live.Port) error {
 // ctx is. Then it closes what is left: with ctx's error if consumers were cut.
 func (f *Forwarder) Shutdown(ctx context.Context) error {
 	f.init()
+	f.Table.Event(live.Event{Kind: live.Drained, Text: "draining: no new consumers"})
 	f.ports.stop()
 	err := f.ports.wait(ctx)
 	return errors.Join(err, f.Close())

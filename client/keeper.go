@@ -41,6 +41,7 @@ type keeper struct {
 	peer    string        // who the provider was the last time
 	changed chan struct{} // closed and replaced when live changes
 	trouble string        // why the last attempt failed, as it was logged
+	told    *causes       // those of attempts since the last session
 
 	going context.Context // ends with Close, and before it when Shutdown has no more consumers
 	leave context.CancelFunc
@@ -66,7 +67,7 @@ type session struct {
 }
 
 func newKeeper(c *Client) *keeper {
-	k := &keeper{c: c, pace: newPace(), changed: make(chan struct{}), standby: make(chan *session, 1)}
+	k := &keeper{c: c, pace: newPace(), changed: make(chan struct{}), told: new(causes), standby: make(chan *session, 1)}
 	k.attempt = k.connect
 	k.over = make(chan struct{})
 	k.going, k.leave = context.WithCancel(c.ctx)
@@ -295,6 +296,9 @@ func (k *keeper) hold(s *session) (next *session) {
 		defer stop()
 		select {
 		case <-s.Retire():
+			if k.c.ctx.Err() != nil {
+				break // Close takes its second for the last words, and no more
+			}
 			if err := s.Finish(k.c.ctx); err != nil && k.c.ctx.Err() == nil {
 				k.c.log.Warn("session ended before the provider had its last bytes", zap.Error(err))
 			}

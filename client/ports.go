@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"sync"
 	"time"
 
+	"ambassador/internal/live"
 	"ambassador/internal/relay"
 
 	"github.com/cenkalti/backoff/v5"
@@ -28,7 +30,7 @@ type ports struct {
 
 	mu        sync.Mutex
 	listeners []net.Listener
-	consumers map[*relay.TCPEnd]struct{}
+	consumers map[*relay.TCPEnd]*relay.Relay // what carries them, nil as long as nothing does
 	closed    bool
 	running   sync.WaitGroup // consumers
 }
@@ -37,7 +39,7 @@ func newPorts(listen func(network, address string) (net.Listener, error), log *z
 	if listen == nil {
 		listen = listenTCP
 	}
-	return &ports{listen: listen, log: log, advice: advice, consumers: make(map[*relay.TCPEnd]struct{}), stopped: make(chan struct{})}
+	return &ports{listen: listen, log: log, advice: advice, consumers: make(map[*relay.TCPEnd]*relay.Relay), stopped: make(chan struct{})}
 }
 
 // listenTCP opens a listener without MPTCP, on which splice(2) and socket
@@ -148,9 +150,16 @@ func (p *ports) add(c *relay.TCPEnd) bool {
 	if p.closed {
 		return false
 	}
-	p.consumers[c] = struct{}{}
+	p.consumers[c] = nil
 	p.running.Add(1)
 	return true
+}
+
+// carried notes what carries a consumer.
+func (p *ports) carried(c *relay.TCPEnd, by *relay.Relay) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.consumers[c] = by
 }
 
 func (p *ports) remove(c *relay.TCPEnd) {
@@ -195,11 +204,16 @@ func (p *ports) wait(ctx context.Context) error {
 	}
 }
 
-// cut resets every consumer.
+// cut resets every consumer, and what carries it.
 func (p *ports) cut() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	for c := range p.consumers {
-		c.Reset("closing")
+	consumers := maps.Clone(p.consumers)
+	p.mu.Unlock()
+	for c, by := range consumers {
+		if by != nil {
+			by.Abort(live.DrainTimeout.String())
+		} else {
+			c.Reset("closing")
+		}
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"time"
 
+	"ambassador/internal/live"
+
 	"go.uber.org/zap"
 )
 
@@ -47,7 +49,7 @@ func (c *causes) fresh(cause string) bool {
 // connected logs a new session, whatever was wrong before.
 func (k *keeper) connected(s *session) {
 	k.mu.Lock()
-	k.trouble = ""
+	k.trouble, k.told = "", new(causes)
 	k.mu.Unlock()
 	k.c.log.Info("connected to the provider", zap.String("provider", k.c.Provider), zap.Stringer("provider_addr", s.RemoteAddr()))
 }
@@ -57,7 +59,7 @@ func (k *keeper) lost(err error) {
 	if k.c.ctx.Err() != nil {
 		return
 	}
-	k.c.log.Warn("session with the provider lost, connecting again", zap.String("provider", k.c.Provider), zap.Error(err))
+	k.c.seen.warn(k.c.log.With(zap.String("provider", k.c.Provider)), "session with the provider lost, connecting again", k.c.Provider, err)
 }
 
 // failed logs an attempt that failed: a line for a change of state, not for
@@ -68,10 +70,11 @@ func (k *keeper) failed(err error) {
 	}
 	why := k.c.Explain(err)
 	k.mu.Lock()
-	same := k.trouble == why
+	same, told := k.trouble == why, k.told
 	k.trouble = why
 	k.mu.Unlock()
-	if !same {
+	if !same && told.fresh(why) { // two causes may take turns
+		k.c.Table.Event(live.Event{Kind: live.Notice, Problem: true, Text: "provider not reached: " + why})
 		k.c.log.Warn("provider not reached, will keep trying", zap.String("provider", k.c.Provider), zap.String("reason", why))
 	}
 }

@@ -251,7 +251,7 @@ func (c *Client) bindOffered(offers []mux.Offer) error {
 			}
 		}
 	}
-	if len(exposes) == 0 {
+	if len(exposes) == 0 && c.seen.fresh("no link") {
 		c.log.Warn("the provider grants this client no link: nothing is exposed")
 	}
 	if len(c.Expose) == 0 {

@@ -55,6 +55,7 @@ func (st *stream) carry(done func()) bool {
 	if c.Table != nil {
 		st.mux.AfterAnswer(func() { c.Table.Dialled(dest.link, dest.port, live.Running, time.Now(), 0) })
 	}
+	c.ports.carried(st.consumer, running)
 	running.Start(func(r relay.Result) {
 		defer done()
 		refused := st.mux.Refusal()

@@ -16,8 +16,8 @@ var (
 	// ErrSessionLost: the session under the stream ended before the stream
 	// did. What a reader got so far is not the whole.
 	ErrSessionLost error = lostError{}
-	// ErrEnded: the session is lost because the other ambassador closed it, in good
-	// order.
+	// ErrEnded: the session is lost because the other ambassador closed it, and said
+	// so.
 	ErrEnded = errors.New("the other ambassador closed the connection")
 	// ErrMemory: the stream's reader was the slowest when the memory for unread
 	// bytes was used up.

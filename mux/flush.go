@@ -85,16 +85,17 @@ func (o *out) write() error {
 	o.mu.Lock()
 	o.busy = frames > 1
 	if wasBulk {
-		o.adapt(took)
+		o.adapt(len(u)+len(k), took)
 	}
-	o.room.Broadcast()
 	if err != nil {
 		if !o.closed {
 			o.err, o.closed = err, true
 			o.work.Broadcast()
 		}
+		o.room.Broadcast()
 		return o.failure()
 	}
+	o.room.Signal()
 	return nil
 }
 

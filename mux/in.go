@@ -13,7 +13,7 @@ func (s *Session) read() error {
 	var h frameHeader
 	for {
 		if _, err := io.ReadFull(s.tls, h[:]); err != nil {
-			return readCause(err)
+			return s.readCause(err)
 		}
 		s.life.heard()
 		if err := s.received(&h); err != nil {
@@ -90,7 +90,7 @@ func (s *Session) discard(n uint32) error {
 	}
 	_, err := io.CopyN(io.Discard, s.tls, int64(n))
 	s.life.heard()
-	return readCause(err)
+	return s.readCause(err)
 }
 
 // opened registers a stream that the peer opens. Only clients open any, in odd
@@ -137,14 +137,15 @@ func (s *Session) rejectLocked(id uint32) error {
 	return nil
 }
 
-func readCause(err error) error {
-	switch err {
-	case nil:
+// readCause says what the end of reading means.
+func (s *Session) readCause(err error) error {
+	switch {
+	case err == nil:
 		return nil
-	case io.EOF: // behind a close_notify (RFC 8446 §6.1), between frames
+	case err == io.EOF && !s.wire.ended: // behind a close_notify (RFC 8446 §6.1), between frames
 		return fmt.Errorf("%w: %w", ErrSessionLost, ErrEnded)
-	case io.ErrUnexpectedEOF:
-		return fmt.Errorf("%w: the connection ended without a word", ErrSessionLost)
+	case err == io.EOF, err == io.ErrUnexpectedEOF: // crypto/tls takes an end between records for a good one
+		return fmt.Errorf("%w: the connection ended without a goodbye", ErrSessionLost)
 	}
 	return fmt.Errorf("%w: %w", ErrSessionLost, err)
 }

@@ -138,3 +138,33 @@ func TestCloseIsBoundedWithAStuckPeer(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func TestRoundTripCanBeAskedFor(t *testing.T) {
+	client, provider := sessionPair(t, Options{})
+	for side, s := range map[string]*Session{"client": client, "provider": provider} {
+		eventually(t, side+" has measured", func() bool { return s.RTT() > 0 && s.RTT() < patience })
+		// What is old is measured again when somebody asks, and not before.
+		s.life.mu.Lock()
+		id := s.life.pingID
+		s.life.mu.Unlock()
+		pings := func() uint32 {
+			s.life.mu.Lock()
+			defer s.life.mu.Unlock()
+			return s.life.pingID - id
+		}
+		eventually(t, side+" has done its first pings", func() bool { id = firstPings; return pings() == 0 })
+		s.RTT()
+		if n := pings(); n != 0 {
+			t.Errorf("%s: %d pings for what is fresh", side, n)
+		}
+		s.life.mu.Lock()
+		s.life.pinged = s.life.pinged.Add(-2 * measureAfter)
+		s.life.mu.Unlock()
+		s.life.measured.Store(s.life.now() - 2*int64(measureAfter))
+		s.RTT()
+		s.RTT()
+		if n := pings(); n != 1 {
+			t.Errorf("%s: %d pings for what is old, want 1", side, n)
+		}
+	}
+}

@@ -5,7 +5,7 @@ import "sync"
 // Bounds of what is gathered, in bytes.
 const (
 	// maxFrame bounds the body of one data frame, and so one stream's turn.
-	maxFrame = 32 << 10
+	maxFrame = 64 << 10
 	// smallWrite: a write of up to this much may overtake bulk. It is the
 	// smallest read buffer of internal/relay, which is what chatter fits.
 	smallWrite = 4 << 10
@@ -47,10 +47,11 @@ type out struct {
 
 	mu      sync.Mutex
 	work    sync.Cond // the flusher waits: handed over, or closed
-	room    sync.Cond // writers wait: below the bound, or closed, or a stream was cut
+	room    sync.Cond // writers wait: below the bound, or closed, or a stream was cut; one who gets room wakes the next
 	urgent  *batch    // nil when nothing is gathered: an idle session holds no buffer
 	bulk    *batch
 	turn    uint64 // of the bulk being gathered
+	pace    pace   // of the path
 	quantum int    // bytes of bulk in one batch
 	slow    bool   // as path was told last
 	writing bool   // somebody writes
@@ -81,6 +82,7 @@ func (o *out) data(st *Stream, flags uint16, prefix, body []byte) error {
 		return o.failure()
 	}
 	if err := st.cutError(); err != nil {
+		o.room.Signal() // its room is another's
 		o.mu.Unlock()
 		return err
 	}
@@ -88,6 +90,9 @@ func (o *out) data(st *Stream, flags uint16, prefix, body []byte) error {
 	h := makeHeader(typeData, flags, st.id, uint32(n))
 	b.bytes = append(append(append(b.bytes, h[:]...), prefix...), body...)
 	b.frames++
+	if o.bulk == nil || len(o.bulk.bytes) < o.quantum {
+		o.room.Signal()
+	}
 	return o.push()
 }
 

@@ -38,7 +38,7 @@ func (st *Stream) receive(n int) error {
 		m := min(n, c.size())
 		if _, err := io.ReadFull(st.s.tls, c.whole[:m]); err != nil {
 			c.free()
-			return readCause(err)
+			return st.s.readCause(err)
 		}
 		st.s.life.heard()
 		c.end = m

@@ -1,6 +1,7 @@
 package mux
 
 import (
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -27,6 +28,7 @@ type wire struct {
 
 	rbuf       *[wireBuffer]byte // nil while idle
 	rpos, rend int
+	ended      bool // the connection's end was read
 
 	writing sync.Mutex
 	corked  bool
@@ -41,6 +43,7 @@ func (w *wire) Read(p []byte) (int, error) {
 	if w.rbuf == nil {
 		buf, n, err := w.raw.readSome(w.Conn)
 		if err != nil {
+			w.ended = w.ended || err == io.EOF
 			return 0, err
 		}
 		w.rbuf, w.rpos, w.rend = buf, 0, n

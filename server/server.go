@@ -405,6 +405,9 @@ func (s *Server) busy() bool {
 
 func (s *Server) drain() {
 	s.mu.Lock()
+	if !s.draining {
+		s.Table.Event(live.Event{Kind: live.Drained, Text: fmt.Sprintf("draining: no new sessions, %d are told to go elsewhere", len(s.sessions))})
+	}
 	s.draining = true
 	for l := range s.listeners {
 		l.Close()

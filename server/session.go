@@ -15,6 +15,9 @@ import (
 	"go.uber.org/zap"
 )
 
+// maxVersion bounds what is kept and logged of a client's version, in bytes.
+const maxVersion = 64
+
 // drainGrace is how long a drained client has to close its session.
 const drainGrace = time.Second
 
@@ -42,6 +45,7 @@ type session struct {
 }
 
 func newSession(s *Server, m *mux.Session, p Peer, version string) *session {
+	version = version[:min(len(version), maxVersion)] // the client may say what it likes
 	ss := &session{server: s, mux: m, peer: p, version: version, grant: grant{links: p.Links}, welcomed: make(chan struct{})}
 	ss.ended, ss.cancel = context.WithCancel(context.Background())
 	return ss
@@ -83,13 +87,16 @@ func (ss *session) offers() []mux.Offer {
 // is called when it is over and all of its goroutines are.
 func (ss *session) serve(ended func()) {
 	began := time.Now()
-	row := ss.server.Table.OpenSession(ss.peer.Identity, ss.version, ss.mux, ss.kill)
+	row := ss.server.Table.OpenSession(ss.peer.Identity, ss.version, ss.mux, func() { ss.mux.Close() })
 	ss.row.Store(row)
 	if ss.draining.Load() {
 		row.Drain() // drain may not have found it
 	}
 	ss.log().Info("client connected", zap.Int("links", len(ss.offers())), zap.String("version", ss.version))
-	stop := context.AfterFunc(ss.server.ctx, func() { ss.mux.Close() })
+	stop := context.AfterFunc(ss.server.ctx, func() {
+		ss.grant.abort(live.DrainTimeout) // the client is told why
+		ss.mux.Close()
+	})
 	ss.streams.Add(1)
 	ss.watchControl()
 	ss.mux.Handle(func(st *mux.Stream) {
@@ -121,12 +128,6 @@ func (ss *session) lost(reason error) error {
 	return reason
 }
 
-// kill ends the session for an operator. Its streams are told why.
-func (ss *session) kill() {
-	ss.grant.abort(live.Killed)
-	ss.mux.Close()
-}
-
 // watchControl takes what the client says after its hello, and ends the session of
 // one that breaks the protocol. Kinds of message that this version does not know
 // are passed over.
@@ -136,7 +137,7 @@ func (ss *session) watchControl() {
 		m, err := control.Receive()
 		if err != nil {
 			if ss.mux.Err() == nil {
-				ss.log().Warn("client's control stream failed, ending its session", zap.Error(err))
+				ss.server.seen.warn(ss.log(), ss.peer.Identity, "client's control stream failed, ending its session", err.Error(), zap.Error(err))
 			}
 			ss.streams.Done()
 			ss.mux.Close()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"runtime"
 	"syscall"
 	"testing"
 	"time"
@@ -141,3 +142,90 @@ type listener string
 
 func (listener) Network() string  { return "tcp" }
 func (l listener) String() string { return string(l) }
+
+func TestCheckDoesNotStayConnected(t *testing.T) {
+	l, target := listen(t, "127.0.0.1:0")
+	var d link.Dialer
+	if err := d.Check(t.Context(), target); err != nil {
+		t.Fatal(err)
+	}
+	if runtime.GOOS == "linux" {
+		// The service does not even learn of it: what it accepts next is the dial.
+		for range 100 {
+			if err := d.Check(t.Context(), target); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c, err := d.Dial(t.Context(), target, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		accepted, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer accepted.Close()
+		if got, want := accepted.RemoteAddr().String(), c.LocalAddr().String(); got != want {
+			t.Errorf("accepted %s first, which was a check; want %s", got, want)
+		}
+	}
+	l.Close()
+	if err := d.Check(t.Context(), target); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("with nobody there: %v", err)
+	}
+	d.Self = func(netip.AddrPort) bool { return true }
+	if err := d.Check(t.Context(), target); !errors.Is(err, link.ErrSelf) {
+		t.Errorf("of the ambassador itself: %v", err)
+	}
+}
+
+func TestEachAttemptIsTold(t *testing.T) {
+	l, target := listen(t, "127.0.0.1:0")
+	address := l.Addr().String()
+	l.Close()
+	var d link.Dialer
+	failed := make(chan error, 100)
+	dialled := make(chan error, 1)
+	go func() {
+		c, err := d.DialEach(t.Context(), target, time.Minute, func(err error, took time.Duration) {
+			if took <= 0 {
+				t.Errorf("an attempt took %v", took)
+			}
+			failed <- err
+		})
+		if err == nil {
+			c.Close()
+		}
+		dialled <- err
+	}()
+	if err := <-failed; !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("the first attempt: %v", err)
+	}
+	again, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	if err := <-dialled; err != nil {
+		t.Fatal(err)
+	}
+	last := errors.New("none was told")
+	for len(failed) > 0 {
+		last = <-failed
+	}
+	if last != nil {
+		t.Errorf("the last attempt: %v", last)
+	}
+}
+
+func TestAttemptThatNobodyWaitsForTellsNothing(t *testing.T) {
+	_, target := listen(t, "127.0.0.1:0")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var d link.Dialer
+	_, err := d.DialEach(ctx, target, time.Minute, func(err error, _ time.Duration) { t.Errorf("told %v", err) })
+	if err == nil {
+		t.Error("dialled")
+	}
+}

@@ -91,29 +91,42 @@ func (s *Session) End(why error) {
 
 // state is the row without its running streams. The table's mu is held.
 func (s *Session) state() SessionState {
-	return SessionState{
-		ID: s.id, Peer: s.peer, Version: printable(s.version), Since: s.since, Draining: s.draining, Bytes: s.done,
-		Remote: s.carrier.RemoteAddr().String(), Local: s.carrier.LocalAddr().String(),
-	}
+	return SessionState{ID: s.id, Peer: s.peer, Since: s.since, Draining: s.draining, Bytes: s.done}
 }
 
-func (s *Session) measure() (rtt, silent time.Duration) { return s.carrier.RTT(), s.carrier.Silence() }
+// describe adds what takes longer, and needs no lock of the table's.
+func (s *Session) describe(state *SessionState) {
+	state.Version = printable(s.version)
+	state.Remote, state.Local = s.carrier.RemoteAddr().String(), s.carrier.LocalAddr().String()
+	state.RTT, state.Silent = s.carrier.RTT(), s.carrier.Silence()
+}
 
 // KillSession ends the session of that ID, and says whether there was one. Its
-// streams end as Killed.
+// streams are reset first and end as Killed.
 func (t *Table) KillSession(id uint64) bool {
 	if t == nil {
 		return false
 	}
 	t.lock()
 	s := t.sessions[id]
+	var on []*Stream
 	if s != nil {
 		s.killed = true
+		for _, st := range t.streams {
+			if st.session == s {
+				on = append(on, st)
+			}
+		}
 	}
 	t.mu.Unlock()
 	if s == nil {
 		return false
 	}
-	go s.end()
+	go func() {
+		for _, st := range on {
+			st.kill()
+		}
+		s.end()
+	}()
 	return true
 }

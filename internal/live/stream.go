@@ -173,14 +173,18 @@ func (s *Stream) state() StreamState {
 	case s.session != nil:
 		phase = Connecting
 	}
-	state := StreamState{
+	return StreamState{
 		ID: s.id, Session: s.session.ID(), Stream: s.number, Peer: s.account.key.peer, Link: s.account.key.link, Port: s.port,
-		Consumer: printable(s.consumer), Local: s.local, Since: s.since, Phase: phase, Bytes: s.bytes(),
+		Local: s.local, Since: s.since, Phase: phase, Bytes: s.bytes(),
 	}
-	if s.backend != nil {
-		state.Backend = s.backend.String()
+}
+
+// describe adds what takes longer, and needs no lock of the table's.
+func (s *Stream) describe(state *StreamState, backend net.Addr) {
+	state.Consumer = printable(s.consumer)
+	if backend != nil {
+		state.Backend = backend.String()
 	}
-	return state
 }
 
 // KillStream resets the stream of that ID at both ends, and says whether there
@@ -191,20 +195,24 @@ func (t *Table) KillStream(id uint64) bool {
 	}
 	t.lock()
 	s := t.streams[id]
-	var flow Flow
-	var giveUp func()
-	if s != nil {
-		s.killed = true
-		flow, giveUp = s.flow, s.giveUp
-	}
 	t.mu.Unlock()
+	if s != nil {
+		s.kill()
+	}
+	return s != nil
+}
+
+func (s *Stream) kill() {
+	s.table.mu.Lock()
+	s.killed = true
+	flow, giveUp := s.flow, s.giveUp
+	s.table.mu.Unlock()
 	switch {
 	case flow != nil:
 		flow.Abort(Killed.String())
 	case giveUp != nil:
 		giveUp()
 	}
-	return s != nil
 }
 
 // printable is what a peer has said, fit for a terminal.

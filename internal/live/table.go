@@ -3,6 +3,7 @@ package live
 import (
 	"cmp"
 	"maps"
+	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -87,8 +88,11 @@ func (t *Table) Snapshot(withStreams bool) Snapshot {
 	for i := range s.Sessions {
 		sessions[s.Sessions[i].ID] = &s.Sessions[i]
 	}
+	var dialled []net.Addr
+	var carried []*Stream
 	if withStreams {
 		s.Streams = make([]StreamState, 0, len(t.streams))
+		carried, dialled = make([]*Stream, 0, len(t.streams)), make([]net.Addr, 0, len(t.streams))
 	}
 	for _, row := range t.streams {
 		state := row.state()
@@ -102,12 +106,16 @@ func (t *Table) Snapshot(withStreams bool) Snapshot {
 		}
 		if withStreams {
 			s.Streams = append(s.Streams, state)
+			carried, dialled = append(carried, row), append(dialled, row.backend)
 		}
 	}
 	t.mu.Unlock()
-	// What a session measures takes locks of its own.
+	// Streams that begin and end do not wait for what takes time or other locks.
 	for i, row := range rows {
-		s.Sessions[i].RTT, s.Sessions[i].Silent = row.measure()
+		row.describe(&s.Sessions[i])
+	}
+	for i, row := range carried {
+		row.describe(&s.Streams[i], dialled[i])
 	}
 	for _, a := range accounts {
 		s.Accounts = append(s.Accounts, *a)

@@ -81,7 +81,7 @@ func (e *TCPEnd) Read(b []byte) (int, error) {
 // CloseWrite sends FIN after every byte written.
 func (e *TCPEnd) CloseWrite() error {
 	e.closedWrite.Store(true)
-	return e.conn.CloseWrite()
+	return e.sendFIN()
 }
 
 // Close ends both directions; the kernel still delivers what was written. As
@@ -103,7 +103,7 @@ func (e *TCPEnd) close(abort bool) error {
 	e.parked = nil
 	e.mu.Unlock()
 	if !abort {
-		_ = e.conn.SetLinger(-1) // fails only on a socket that is closed
+		e.beforeClose()
 	}
 	err := e.conn.Close()
 	if parked != nil {

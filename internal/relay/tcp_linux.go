@@ -2,6 +2,7 @@ package relay
 
 import (
 	"io"
+	"os"
 	"syscall"
 	"time"
 
@@ -55,6 +56,29 @@ func (e *TCPEnd) checkEOF() error {
 	err := io.EOF
 	_ = e.raw.Control(func(fd uintptr) { err = e.endOfFile(int(fd)) })
 	return err
+}
+
+// sendFIN is CloseWrite's part of the system.
+func (e *TCPEnd) sendFIN() error {
+	var failed syscall.Errno
+	if err := e.raw.Control(func(fd uintptr) { failed = shutdownNow(fd) }); err != nil {
+		return err
+	}
+	if failed != 0 {
+		return os.NewSyscallError("shutdown", failed)
+	}
+	return nil
+}
+
+// beforeClose has close(2) deliver what was written, and sends the FIN already. It
+// fails only on a socket that is closed or reset, which nobody asks any more.
+func (e *TCPEnd) beforeClose() {
+	_ = e.raw.Control(func(fd uintptr) {
+		_ = lingerNow(fd)
+		if !e.closedWrite.Load() {
+			_ = shutdownNow(fd)
+		}
+	})
 }
 
 // cause takes the error that the kernel keeps for the next reader or writer, or

@@ -21,6 +21,10 @@ func (e *TCPEnd) endOfFile(int) error { return io.EOF }
 
 func (e *TCPEnd) checkEOF() error { return io.EOF }
 
+func (e *TCPEnd) sendFIN() error { return e.conn.CloseWrite() }
+
+func (e *TCPEnd) beforeClose() { _ = e.conn.SetLinger(-1) } // fails only on a socket that is closed
+
 func (e *TCPEnd) cause() error { return nil }
 
 func (e *TCPEnd) drain(time.Duration) {}

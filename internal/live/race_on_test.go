@@ -1,0 +1,6 @@
+//go:build race
+
+package live
+
+// raceEnabled: times are several times as long.
+const raceEnabled = true
