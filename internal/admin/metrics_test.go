@@ -72,12 +72,15 @@ func provider() *Ambassador {
 	a.Table.OpenSession(off, "v1", line{}, func() {}).End(nil)
 	running := a.Table.OpenStream(web, "redis", 6379, "127.0.0.1:1", "")
 	running.On(session, 1)
-	running.Connected(nil, 3*time.Millisecond)
+	running.Connected(nil, time.Second/256)
 	running.Carry(flow{in: 100, out: 2000})
 	done := a.Table.OpenStream(web, "redis", 6379, "127.0.0.1:2", "")
-	done.Connected(nil, 30*time.Millisecond)
+	done.Connected(nil, time.Second/32)
 	done.Carry(flow{in: 1, out: 2})
 	done.End(live.BackendReset)
+	other := a.Table.OpenStream(off, "redis", 6379, "127.0.0.1:2", "")
+	other.Connected(nil, time.Second/256)
+	other.End(live.SessionLost)
 	a.Table.OpenStream(web, "made-up", 1, "127.0.0.1:3", "").End(live.NotGranted)
 	a.Table.Dialled("redis", 6379, live.Running, time.Now(), time.Millisecond)
 	a.Table.Dialled("mq", 5672, live.Running, time.Now(), time.Millisecond)
@@ -140,10 +143,10 @@ func TestMetricsSayWhatTheTableKnows(t *testing.T) {
 		`ambassador_in_bytes_total{link="redis",peer="`+web+`"} 101`,
 		`ambassador_out_bytes_total{link="redis",peer="`+web+`"} 2002`,
 		`ambassador_dial_duration_seconds_bucket{link="redis",le="0.0025"} 0`,
-		`ambassador_dial_duration_seconds_bucket{link="redis",le="0.005"} 1`,
-		`ambassador_dial_duration_seconds_bucket{link="redis",le="0.05"} 2`,
-		`ambassador_dial_duration_seconds_bucket{link="redis",le="+Inf"} 2`,
-		`ambassador_dial_duration_seconds_sum{link="redis"} 0.033`,
+		`ambassador_dial_duration_seconds_bucket{link="redis",le="0.005"} 2`,
+		`ambassador_dial_duration_seconds_bucket{link="redis",le="0.05"} 3`,
+		`ambassador_dial_duration_seconds_bucket{link="redis",le="+Inf"} 3`,
+		`ambassador_dial_duration_seconds_sum{link="redis"} 0.0390625`,
 		`ambassador_dial_duration_seconds_count{link="mq"} 0`,
 		`ambassador_certificate_not_after_timestamp_seconds 1.700864e+09`,
 		`ambassador_issuer_not_after_timestamp_seconds 1.70864e+09`,
@@ -155,6 +158,18 @@ func TestMetricsSayWhatTheTableKnows(t *testing.T) {
 		`ambassador_handshakes_refused_total{reason="certificate"} 1`,
 		`ambassador_handshakes_refused_total{reason="timeout"} 0`,
 	)
+}
+
+// What a client does first is a rise, if it is there before: that of one which may
+// use a link and has not yet. Who is away takes no series.
+func TestCountersBeginBeforeTheFirstStream(t *testing.T) {
+	a := provider()
+	a.Table.OpenSession(off, "v1", line{}, func() {})
+	opened := `ambassador_streams_opened_total{link="mq",peer="`
+	shows(t, a, opened+off+`"} 0`)
+	if _, body := get(t, provider(), "/metrics"); strings.Contains(body, opened) {
+		t.Error("a client that is away has series of links that it has not used")
+	}
 }
 
 func TestMetricsOfAClientWithoutSession(t *testing.T) {
