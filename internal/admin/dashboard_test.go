@@ -342,13 +342,14 @@ func TestDashboardShowsTheBusiestStreams(t *testing.T) {
 		row := s.table.OpenStream("web", "redis", 6379, fmt.Sprintf("consumer-%d", i), "")
 		row.Carry(flows[i])
 	}
+	flows[5].in.Store(10_000_000) // and no more
 	next := s.feed(s.ask("GET", "/feed", nil, ""))
 	next()
 	flows[77].in.Store(2_000_000)
 	flows[99].in.Store(1_000_000)
 	seen := next()
-	for began := time.Now(); seen.Streams[0].BytesIn == 0; seen = next() {
-		if time.Since(began) > patience {
+	for began := time.Now(); seen.Streams[0].Consumer == "consumer-5"; seen = next() {
+		if time.Since(began) > patience/2 {
 			t.Fatal("the busiest stream does not come first")
 		}
 	}
@@ -494,6 +495,35 @@ func TestDashboardHoldsSoManyConnections(t *testing.T) {
 	c.SetDeadline(time.Now().Add(4 * time.Second)) // less than a header may take
 	if _, err := c.Read(make([]byte, 1)); err == nil || isTimeout(err) {
 		t.Errorf("one connection too many is held: %v", err)
+	}
+}
+
+func TestDashboardCutsOffWhoDoesNotRead(t *testing.T) {
+	t.Parallel()
+	s := showPair(t, nil)
+	for range 40 {
+		s.table.Event(live.Event{Kind: live.Notice, Text: strings.Repeat("x", 256<<10)}) // more than sockets buffer
+	}
+	c, err := net.Dial("tcp", strings.TrimPrefix(s.base, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprint(c, "GET /feed HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	if _, err := c.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	// Others get their frames meanwhile.
+	began := time.Now()
+	s.get("/frame")
+	if took := time.Since(began); took > patience/2 {
+		t.Errorf("another page waited for %v", took)
+	}
+	time.Sleep(11 * time.Second) // what a frame may take to be written, and a little
+	c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	n, err := io.Copy(io.Discard, c)
+	if isTimeout(err) || n > 20<<20 {
+		t.Errorf("it is still fed, after %d bytes: %v", n, err)
 	}
 }
 

@@ -144,6 +144,7 @@ const some = (shown, all) => (all > shown ? `the busiest ${shown} of ${f.integer
 function showVerdict(status) {
   const state = stateOf(status);
   const name = f.shortName(status.identity) || status.role;
+  document.body.dataset.role = status.role;
   byID("verdict").dataset.state = state;
   setText(byID("verdict-mark"), f.marks[state]);
   setText(byID("verdict-text"), status.verdict);

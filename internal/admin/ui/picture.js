@@ -73,7 +73,7 @@ function linkBox(l, flow) {
 
 function consumerBox(l) {
   const local = l.ports.flatMap((p) => p.local || []);
-  return { kind: "consumers", title: local[0] || "no local port", line: local.length > 1 ? `and ${local.length - 1} more` : plural(l.streams, "stream"), state: "" };
+  return { kind: "consumers", title: local[0] || "no local port", line: [local.length > 1 ? `and ${local.length - 1} more` : "", plural(l.streams, "stream")].filter(Boolean).join(" · "), state: "" };
 }
 
 function clientBox(p) {
