@@ -2,10 +2,12 @@ package mux
 
 import "sync"
 
-// The sizes of chunks in bytes: for chatter, a short frame, and a full one.
+// The sizes of chunks in bytes: for chatter, a short frame, a full one on a slow
+// path, and a full one.
 const (
 	smallChunk  = 4 << 10
 	mediumChunk = 16 << 10
+	slowChunk   = slowQuantum
 	largeChunk  = maxFrame
 )
 
@@ -17,7 +19,8 @@ type chunk struct {
 }
 
 var chunkPools = map[int]*sync.Pool{
-	smallChunk: newChunkPool(smallChunk), mediumChunk: newChunkPool(mediumChunk), largeChunk: newChunkPool(largeChunk),
+	smallChunk: newChunkPool(smallChunk), mediumChunk: newChunkPool(mediumChunk),
+	slowChunk: newChunkPool(slowChunk), largeChunk: newChunkPool(largeChunk),
 }
 
 func newChunkPool(size int) *sync.Pool {
@@ -32,6 +35,8 @@ func takeChunk(n int) *chunk {
 		size = smallChunk
 	case n <= mediumChunk:
 		size = mediumChunk
+	case n <= slowChunk:
+		size = slowChunk
 	}
 	c := chunkPools[size].Get().(*chunk)
 	c.start, c.end = 0, 0
