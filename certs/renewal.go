@@ -187,7 +187,11 @@ func (r *Renewal) Run(ctx context.Context) {
 			r.note(status)
 		}
 		// Round strips the reading of the clock that stands still in sleep.
-		if at := now().Round(0); !at.Before(status.Due) && !at.Before(status.Next) {
+		at := now().Round(0)
+		if status.Next.Sub(at) > maxRenewalPause {
+			status.Next = at // the clock was ahead when it was set, by years perhaps
+		}
+		if !at.Before(status.Due) && !at.Before(status.Next) {
 			status.Err = r.Renew(ctx)
 			if ctx.Err() != nil {
 				return

@@ -132,6 +132,31 @@ func TestRenewalAfterALongSleep(t *testing.T) {
 	})
 }
 
+// An attempt that failed while the clock was a year ahead does not put off the next
+// one by a year.
+func TestRenewalAfterTheClockIsSetBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRenewing()
+		r.fail = errors.New("the provider finds our certificate expired")
+		wrong := time.Now().Add(time.Hour)
+		r.Now = func() time.Time {
+			now := time.Now()
+			if now.Before(wrong) {
+				return now.AddDate(1, 0, 0)
+			}
+			r.fail = nil
+			return now
+		}
+		r.run(t, leafLife)
+		if n := len(r.attempts); n < 2 || !r.attempts[0].Before(wrong) {
+			t.Fatalf("tried at %v, want some while the clock was ahead and one after it", r.attempts)
+		}
+		if !r.reports[len(r.reports)-1].NotAfter.After(wrong.Add(leafLife)) {
+			t.Error("not renewed within the certificate's life")
+		}
+	})
+}
+
 func TestWokenRenewalLooksAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRenewing()

@@ -10,6 +10,7 @@ import (
 
 	"ambassador/internal/link"
 	"ambassador/internal/live"
+	"ambassador/internal/relay"
 	"ambassador/mux"
 
 	"go.uber.org/zap"
@@ -43,6 +44,9 @@ type Client struct {
 	// Hold is how long a consumer waits for a session and for its backend. If
 	// zero, 3 s; negative, it does not wait.
 	Hold time.Duration
+	// HalfClosedIdle is how long a connection of which one end has finished may be
+	// silent the other way. If zero, 24 h; see internal/relay.
+	HalfClosedIdle time.Duration
 	// Carrier tunes the sessions.
 	Carrier mux.Options
 	// Version is told to the provider.
@@ -99,6 +103,7 @@ func (c *Client) init() {
 		if c.Explain == nil {
 			c.Explain = error.Error
 		}
+		relay.Reserve()
 		c.ctx, c.cancel = context.WithCancel(context.Background())
 		c.stopping = make(chan struct{})
 		c.bound = make(chan struct{})

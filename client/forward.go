@@ -29,6 +29,9 @@ type Forwarder struct {
 	// Hold is how long a consumer waits for its target. If zero, 3 s; negative,
 	// it does not wait.
 	Hold time.Duration
+	// HalfClosedIdle is how long a connection of which one end has finished may be
+	// silent the other way. If zero, 24 h; see internal/relay.
+	HalfClosedIdle time.Duration
 	// Dialer reaches targets. Its Self is replaced: the forwarder's own listeners are
 	// refused.
 	Dialer link.Dialer
@@ -64,6 +67,7 @@ func (f *Forwarder) init() {
 		if f.Hold == 0 {
 			f.Hold = defaultHold
 		}
+		relay.Reserve()
 		f.ctx, f.cancel = context.WithCancel(context.Background())
 		f.Dialer.Self = func(a netip.AddrPort) bool {
 			own := f.own.Load()
@@ -142,7 +146,7 @@ func (st *forwarded) carry(consumer *relay.TCPEnd, backend *net.TCPConn, done fu
 	st.backend = backend.RemoteAddr()
 	st.row.Connected(st.backend, time.Since(st.began))
 	end := relay.TCP(backend)
-	running := relay.New(consumer, end, relay.Options{NameA: "consumer", NameB: "backend"})
+	running := relay.New(consumer, end, relay.Options{HalfClosedIdle: st.f.HalfClosedIdle, NameA: "consumer", NameB: "backend"})
 	if !st.row.Carry(running) {
 		end.Reset(live.Killed.String())
 		return false

@@ -63,7 +63,7 @@ type keeper struct {
 	suspicious sync.Mutex    // held while a silent session is looked into
 	standby    chan *session // made while the live one was silent
 
-	old sync.WaitGroup // sessions that drain, and who looks into a silent one
+	old sync.WaitGroup // sessions that drain
 }
 
 // session is a session with what the provider grants on it.

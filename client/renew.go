@@ -47,7 +47,7 @@ func (k *keeper) renew(reason string) {
 		if err == nil {
 			made.beside, made.renews = live.Session, reason
 			k.offer(made)
-			if k.c.ctx.Err() != nil {
+			if k.going.Err() != nil {
 				k.closeStandby() // nobody takes it any more
 			}
 			return

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"ambassador/internal/live"
@@ -49,7 +50,7 @@ func (c *Client) serveConsumer(r *route, consumer *relay.TCPEnd, done func()) {
 
 // carry relays the stream, unless an operator has ended it.
 func (st *stream) carry(consumer *relay.TCPEnd, done func()) bool {
-	running := relay.New(consumer, st.mux, relay.Options{NameA: "consumer", NameB: "backend"})
+	running := relay.New(consumer, st.mux, relay.Options{HalfClosedIdle: st.c.HalfClosedIdle, NameA: "consumer", NameB: "backend"})
 	if !st.row.Carry(running) {
 		st.mux.Reset(live.Killed.String())
 		return false
@@ -110,7 +111,7 @@ func (st *stream) open(ctx context.Context) error {
 			return err
 		}
 		dest := to.dest
-		m, err := s.Open(mux.Open{
+		m, err := s.OpenContext(ctx, mux.Open{
 			Link: dest.link, Port: dest.port,
 			Hold:     budgetLeft(c.Hold, st.lasted()),
 			Consumer: st.address,
@@ -118,6 +119,9 @@ func (st *stream) open(ctx context.Context) error {
 		if (errors.Is(err, mux.ErrSessionLost) || errors.Is(err, mux.ErrRetired)) && ctx.Err() == nil {
 			c.keeper.drop(s) // nothing of the consumer was sent: another session will do
 			continue
+		}
+		if errors.Is(err, context.DeadlineExceeded) {
+			return fmt.Errorf("%w that takes anything: it is stuck", ErrNoSession)
 		}
 		if err != nil {
 			return err

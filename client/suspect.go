@@ -24,10 +24,16 @@ const (
 // a path that carries two handshakes and not one answer has lost the old one. A
 // slow path, where both wait, keeps it.
 func (k *keeper) suspect(s *session) {
-	if k.c.ctx.Err() != nil || s.Silence() < suspectAfter || !k.suspicious.TryLock() {
+	if s.Silence() < suspectAfter || !k.suspicious.TryLock() {
 		return
 	}
-	k.old.Go(func() {
+	// A consumer may come while the keeper already waits for what it has begun.
+	if !k.c.ports.begin() {
+		k.suspicious.Unlock()
+		return
+	}
+	go func() {
+		defer k.c.ports.end()
 		defer k.suspicious.Unlock()
 		since := time.Now()
 		ctx, cancel := context.WithTimeout(k.c.ctx, suspectAfter)
@@ -37,7 +43,7 @@ func (k *keeper) suspect(s *session) {
 		}
 		k.c.log.Info("session is silent, trying another beside it", zap.Duration("silence", s.Silence()))
 		k.replace(s, since)
-	})
+	}()
 }
 
 // replace tries to get another session until the old one ends or is heard.
@@ -54,6 +60,9 @@ func (k *keeper) replace(s *session, since time.Time) {
 			case k.standby <- made:
 			default:
 				made.Close()
+			}
+			if k.going.Err() != nil {
+				k.closeStandby() // nobody takes it any more
 			}
 			return
 		}

@@ -44,13 +44,19 @@ type joined struct {
 func join(t *testing.T, links ...string) *joined {
 	t.Helper()
 	dir := t.TempDir()
-	j := &joined{b: newBackend(t), state: [2]string{dir + "/provider", dir + "/client"}, entry: "127.0.0.1:" + freePort(t)}
+	return joinIn(t, dir+"/provider", dir+"/client", links...)
+}
+
+// joinIn has the two state directories where the test wants them.
+func joinIn(t *testing.T, provider, client string, links ...string) *joined {
+	t.Helper()
+	j := &joined{b: newBackend(t), state: [2]string{provider, client}, entry: "127.0.0.1:" + freePort(t)}
 	j.provider = startProvider(t, j.state[0], "--link", "backend="+j.b.addr, "--link", "other="+j.b.addr)
 	var args []string
 	for _, l := range links {
 		args = append(args, "--link", l)
 	}
-	token := dir + "/token"
+	token := t.TempDir() + "/token"
 	write(t, token, invite(t, j.state[0], "tester", args...)+"\n")
 	_, port, _ := net.SplitHostPort(j.b.addr)
 	j.process = run(t, nil, "connect", j.provider.address(), "--state-dir", j.state[1], "--join", "@"+token, "--expose", j.entry+"=backend:"+port)

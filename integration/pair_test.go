@@ -14,6 +14,8 @@ type pair struct {
 	carrier  *carrier
 	entry    string // the consumer's address
 	state    string // the client's state directory
+
+	providerState string // the provider's
 }
 
 type pairOptions struct {
@@ -34,7 +36,7 @@ func startPair(t *testing.T, backend string, o pairOptions) *pair {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &pair{state: client, provider: startProvider(t, provider, append([]string{"--link", "backend=" + backend}, o.serve...)...)}
+	p := &pair{state: client, providerState: provider, provider: startProvider(t, provider, append([]string{"--link", "backend=" + backend}, o.serve...)...)}
 	p.carrier = newCarrier(t, p.provider.address())
 	p.entry = "127.0.0.1:" + freePort(t)
 	p.client = run(t, nil, append([]string{

@@ -54,7 +54,13 @@ func rawConfig(t *testing.T, state string) *tls.Config {
 // everything.
 func rawClient(t *testing.T, p *pair, state string, reads bool) rawPeer {
 	t.Helper()
-	c, err := net.DialTimeout("tcp", p.provider.address(), patience)
+	return rawClientOf(t, p.provider.address(), p.state, reads)
+}
+
+// rawClientOf has the certificate of a state directory.
+func rawClientOf(t *testing.T, provider, state string, reads bool) rawPeer {
+	t.Helper()
+	c, err := net.DialTimeout("tcp", provider, patience)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,8 @@
 package mux
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -16,6 +18,13 @@ var errNoAnswer = fmt.Errorf("%w: the stream ended without an answer", ErrProtoc
 // trip is spent. Whether the provider connects the stream shows at the first
 // Read.
 func (s *Session) Open(o Open, first []byte) (*Stream, error) {
+	return s.OpenContext(context.Background(), o, first)
+}
+
+// OpenContext is Open, and gives up when ctx is done: a session whose peer takes
+// nothing may keep it waiting until its end. The error is ctx's then, and the
+// provider hears nothing of the stream, or sees it reset.
+func (s *Session) OpenContext(ctx context.Context, o Open, first []byte) (*Stream, error) {
 	header, err := o.append(nil)
 	if err != nil {
 		return nil, err
@@ -25,17 +34,23 @@ func (s *Session) Open(o Open, first []byte) (*Stream, error) {
 		return nil, err
 	}
 	st.wantsStatus = true
+	stop := context.AfterFunc(ctx, func() { st.Reset("opening took too long") })
+	defer stop()
 	st.writeMu.Lock()
 	defer st.writeMu.Unlock()
 	for {
 		n, err := st.send(first)
 		if err != nil {
 			st.Reset("opening failed")
-			return nil, err
+			return nil, cmp.Or(ctx.Err(), err)
 		}
-		if first = first[n:]; len(first) == 0 {
-			return st, nil
+		if first = first[n:]; len(first) > 0 {
+			continue
 		}
+		if !stop() { // it was reset meanwhile
+			return nil, ctx.Err()
+		}
+		return st, nil
 	}
 }
 

@@ -75,6 +75,7 @@ type memory struct {
 
 	used  atomic.Int64
 	grown atomic.Int64
+	ended atomic.Bool // the session has; what is unread still counts
 
 	warned atomic.Int64 // when: nanoseconds since the session's epoch, 0 for never
 }
@@ -119,9 +120,21 @@ func (m *memory) level() zapcore.Level {
 }
 
 func (m *memory) release(n int) {
-	if n != 0 {
-		m.used.Add(int64(-n))
-		m.shared.used.Add(int64(-n))
+	if n == 0 {
+		return
+	}
+	m.shared.used.Add(int64(-n))
+	if m.used.Add(int64(-n)) <= 0 && m.ended.Load() {
+		m.shared.leave(m)
+	}
+}
+
+// end is called when the session has ended. As long as its readers have bytes to
+// take it is one of those that may have to pay: else the living would, for the dead.
+func (m *memory) end() {
+	m.ended.Store(true)
+	if m.used.Load() <= 0 {
+		m.shared.leave(m)
 	}
 }
 
@@ -157,12 +170,37 @@ func (s *Session) slowest() *Stream {
 	defer s.mu.Unlock()
 	var slowest *Stream
 	most := 0.0
-	for _, st := range s.streams {
-		if w := st.weight(now); w > most {
-			slowest, most = st, w
+	for _, streams := range []map[uint32]*Stream{s.streams, s.unread} {
+		for _, st := range streams {
+			if w := st.weight(now); w > most {
+				slowest, most = st, w
+			}
 		}
 	}
 	return slowest
+}
+
+// keepUnreadLocked remembers a stream that no frame can concern any more, until its
+// owner has done with it, if its reader has not taken all. s.mu is held.
+func (s *Session) keepUnreadLocked(st *Stream) {
+	st.in.mu.Lock()
+	defer st.in.mu.Unlock()
+	if st.in.held == 0 || st.in.dropped {
+		return
+	}
+	if s.unread == nil {
+		s.unread = make(map[uint32]*Stream)
+	}
+	s.unread[st.id] = st
+}
+
+// dropUnread undoes keepUnreadLocked.
+func (s *Session) dropUnread(st *Stream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.unread[st.id] == st {
+		delete(s.unread, st.id)
+	}
 }
 
 func (st *Stream) weight(now int64) float64 {
@@ -173,6 +211,9 @@ func (st *Stream) weight(now int64) float64 {
 
 // exhaust resets a stream for the memory that it holds, at both ends.
 func (st *Stream) exhaust() {
+	st.mu.Lock()
+	st.exhausted = true // before its reader can come to the end of what is left
+	st.mu.Unlock()
 	st.sendReset(resetCode("memory-limit"))
 	st.abort(ErrMemory)
 	st.drop()

@@ -255,6 +255,7 @@ func (st *Stream) drop() {
 	in.chunks, in.unread, in.held = nil, 0, 0
 	in.window.close(&st.s.memory)
 	in.rouse()
+	st.s.dropUnread(st)
 	st.s.memory.release(freed)
 }
 

@@ -110,6 +110,14 @@ func (st *Stream) AfterAbort(f func(error)) (stop func() bool) {
 	}
 }
 
+// Aborted is why the stream was cut by the peer or with its session, nil if it was
+// not: for one who is about to do more for it than is worth while then.
+func (st *Stream) Aborted() error {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.abortErr
+}
+
 // abort marks the stream as cut, wakes its reader and writer, and runs what
 // AfterAbort was given. What was received before can still be read.
 func (st *Stream) abort(err error) {
@@ -164,6 +172,7 @@ func (s *Session) forget(st *Stream) {
 	defer s.mu.Unlock()
 	if s.streams[st.id] == st {
 		delete(s.streams, st.id)
+		s.keepUnreadLocked(st)
 		s.retireLocked()
 	}
 }

@@ -99,6 +99,7 @@ type Session struct {
 	held       int  // streams that the peer opened and whose owner has not let go of them
 	nextID     uint32
 	streams    map[uint32]*Stream // every stream that a frame may still concern
+	unread     map[uint32]*Stream // others that hold unread bytes; see memory
 	accepts    []*Stream          // opened by the peer, not accepted yet
 	acceptable sync.Cond
 	handle     func(*Stream) // takes them instead; nil until Handle
@@ -250,6 +251,9 @@ func (s *Session) died(cause error) {
 	s.cause = cause
 	streams := s.streams
 	s.streams = nil
+	for _, st := range streams {
+		s.keepUnreadLocked(st)
+	}
 	s.acceptable.Broadcast()
 	close(s.done)
 	for _, f := range s.afterEnd {
@@ -258,7 +262,7 @@ func (s *Session) died(cause error) {
 	lost := s.lostLocked()
 	s.mu.Unlock()
 	s.life.stop()
-	s.memory.shared.leave(&s.memory)
+	s.memory.end()
 	for _, st := range streams {
 		st.abort(lost)
 	}

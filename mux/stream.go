@@ -41,6 +41,7 @@ type Stream struct {
 	onAbort       []func(error)
 	writeDeadline time.Time
 	closed        bool // our own Reset or Close
+	exhausted     bool // bytes of the peer's were thrown away
 	held          bool // the session counts it until then; set before anybody knows the stream
 }
 
@@ -178,6 +179,8 @@ func (st *Stream) readError(err error) error {
 	switch {
 	case st.closed:
 		return ErrClosed
+	case st.exhausted:
+		return ErrMemory // its peer may have finished, and yet this is not the whole
 	case st.gotFIN:
 		return io.EOF
 	}

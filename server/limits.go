@@ -38,6 +38,7 @@ func (q *quota) giveBack() { q.taken.Add(-1) }
 // no further streams.
 type clientQuota struct {
 	quota
+	dials    dials
 	sessions int // Server.mu guards it
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"ambassador/internal/link"
 	"ambassador/internal/live"
+	"ambassador/internal/relay"
 	"ambassador/mux"
 
 	"github.com/cenkalti/backoff/v5"
@@ -80,9 +81,16 @@ type Server struct {
 	// MaxClientStreams is the same for one client, in all of its sessions
 	// together. If zero, 16384.
 	MaxClientStreams int
+	// MaxClientDials is the number of connections to the backends of one link that
+	// are being made for one client at a time. The next stream waits for its turn,
+	// within its hold budget. If zero, 128.
+	MaxClientDials int
 	// MaxHold caps the hold budget that a client may ask for. If zero,
 	// 10 min.
 	MaxHold time.Duration
+	// HalfClosedIdle is how long a stream of which one end has finished may be
+	// silent the other way. If zero, 24 h; see internal/relay.
+	HalfClosedIdle time.Duration
 	// Table is told what happens. If nil, nothing is kept, and clients' checks are
 	// not answered.
 	Table *live.Table
@@ -135,6 +143,9 @@ func (s *Server) init() {
 		if s.MaxClientStreams == 0 {
 			s.MaxClientStreams = defaultMaxClientStreams
 		}
+		if s.MaxClientDials == 0 {
+			s.MaxClientDials = defaultMaxClientDials
+		}
 		if s.Carrier.MaxStreams == 0 {
 			// The session's own limit resets without a word. It is for a peer that
 			// opens more without waiting for what we say.
@@ -153,6 +164,7 @@ func (s *Server) init() {
 		for _, l := range s.Links {
 			s.catalogue[l.Name] = l
 		}
+		relay.Reserve()
 		s.ctx, s.cancel = context.WithCancel(context.Background())
 		s.handshakes.max = s.MaxHandshakes
 		s.listeners = make(map[net.Listener]struct{})

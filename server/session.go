@@ -38,8 +38,9 @@ type session struct {
 	cancel context.CancelFunc
 
 	draining atomic.Bool
-	refusing atomic.Bool    // a while into draining
-	live     atomic.Int64   // streams being served
+	refusing atomic.Bool  // a while into draining
+	live     atomic.Int64 // streams being served
+	arrivals arrivals
 	streams  sync.WaitGroup // and the session's own goroutines
 	telling  sync.Mutex     // held while links are sent
 }
@@ -102,7 +103,7 @@ func (ss *session) serve(ended func()) {
 	ss.mux.Handle(func(st *mux.Stream) {
 		ss.live.Add(1)
 		ss.streams.Add(1)
-		go ss.serveStream(st)
+		ss.arrive(st)
 	})
 	ss.mux.AfterWorn(ss.askToRenew)
 	ss.mux.AfterEnd(func() {

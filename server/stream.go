@@ -40,6 +40,7 @@ func (st *stream) lasted() time.Duration { return time.Since(st.ss.server.began)
 func (ss *session) serveStream(m *mux.Stream) {
 	st := &stream{ss: ss, mux: m, began: time.Since(ss.server.began)}
 	why, err := st.readOpen()
+	ss.arrived()
 	if why == live.Running {
 		why, err = st.admitted()
 	}
@@ -106,6 +107,10 @@ func (st *stream) connect() (*net.TCPConn, live.Reason, error) {
 	target := st.to.Target
 	backend, err := st.dial()
 	switch {
+	case errors.Is(err, errNoTurn):
+		st.overLimit(fmt.Sprintf("%d connections of this client to the link are being made, as many as the provider lets it", ss.server.MaxClientDials),
+			"max-client-dials", ss.server.MaxClientDials)
+		return nil, live.StreamLimit, err
 	case errors.Is(err, errKilled):
 		st.mux.Reset(live.Killed.String())
 		return nil, live.Killed, err
@@ -132,19 +137,20 @@ var (
 	errKilled = errors.New("ended by an operator")
 )
 
-// dial reaches the backend within the client's hold budget. It stops when the
-// stream is cut: nobody is left to connect.
+// dial reaches the backend within the client's hold budget, when it is the stream's
+// turn. It stops when the stream is cut: nobody is left to connect.
 func (st *stream) dial() (*net.TCPConn, error) {
 	s := st.ss.server
+	if err := st.mux.Aborted(); err != nil {
+		return nil, fmt.Errorf("%w: %w", errNobodyWaits, err)
+	}
 	ctx, cancel := context.WithCancelCause(s.ctx)
 	defer cancel(nil)
 	stop := st.mux.AfterAbort(func(err error) { cancel(fmt.Errorf("%w: %w", errNobodyWaits, err)) })
 	defer stop()
 	st.row.Waits(func() { cancel(errKilled) })
 	began := time.Now()
-	backend, err := s.Dialer.DialEach(ctx, st.to.Target, min(st.open.Hold, s.MaxHold), func(err error, took time.Duration) {
-		s.Table.Dialled(st.open.Link, st.to.Number, live.DialReason(err), time.Now(), took)
-	})
+	backend, err := st.dialInTurn(ctx)
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		return nil, cause
 	}
@@ -154,12 +160,32 @@ func (st *stream) dial() (*net.TCPConn, error) {
 	return backend, err
 }
 
+func (st *stream) dialInTurn(ctx context.Context) (*net.TCPConn, error) {
+	s, began := st.ss.server, time.Now()
+	hold := min(st.open.Hold, s.MaxHold)
+	patience := hold
+	if hold <= 0 {
+		patience = turnWithoutHold
+	}
+	leave, err := st.ss.quota.dials.enter(ctx, st.open.Link, s.MaxClientDials, patience)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	if hold > 0 {
+		hold = max(hold-time.Since(began), leastBudget)
+	}
+	return s.Dialer.DialEach(ctx, st.to.Target, hold, func(err error, took time.Duration) {
+		s.Table.Dialled(st.open.Link, st.to.Number, live.DialReason(err), time.Now(), took)
+	})
+}
+
 // carry begins to relay the stream to its backend. If it says why not, both are
 // reset.
 func (st *stream) carry(backend *net.TCPConn) live.Reason {
 	ss := st.ss
 	end := relay.TCP(backend)
-	running := relay.New(st.mux, end, relay.Options{NameA: "consumer", NameB: "backend"})
+	running := relay.New(st.mux, end, relay.Options{HalfClosedIdle: ss.server.HalfClosedIdle, NameA: "consumer", NameB: "backend"})
 	why := ss.grant.enter(st.open.Link, running)
 	if why != live.Running { // it was withdrawn while its backend was being dialled
 		end.Reset(why.String())

@@ -23,6 +23,7 @@ type connectFlags struct {
 	exposeHost *string
 	hold       *time.Duration
 	drain      *time.Duration
+	halfClosed *time.Duration
 	join       *string
 	stateDir   *string
 	files      *certFlags
@@ -55,6 +56,7 @@ the environment, else all that the provider grants.`,
 		exposeHost: addExposeHost(cmd.Flags()),
 		hold:       addHold(cmd.Flags()),
 		drain:      addDrainTimeout(cmd.Flags()),
+		halfClosed: addHalfClosedIdle(cmd.Flags()),
 		join:       addJoin(cmd.Flags()),
 		stateDir:   addStateDir(cmd.Flags()),
 		files:      addCertFlags(cmd.Flags()),
@@ -84,6 +86,9 @@ func connect(cmd *cobra.Command, env environment, f connectFlags, provider strin
 	if err != nil {
 		return err
 	}
+	if err := checkHalfClosedIdle(*f.halfClosed); err != nil {
+		return err
+	}
 	credentials, err := clientCredentials(cmd, f, env.environ, provider, steer.progress, log)
 	if errors.Is(err, errEnded) {
 		log.Info("ended before the client had joined")
@@ -94,7 +99,7 @@ func connect(cmd *cobra.Command, env environment, f connectFlags, provider strin
 	}
 	c := &client.Client{
 		Provider: provider, TLSConfig: credentials.ClientConfig(host), Expose: exposes, ExposeHost: exposeHost,
-		Hold: holdOf(*f.hold), Table: table, LogSessions: *f.sessions, Version: buildVersion(), Explain: explainAttempt, Logger: log,
+		Hold: holdOf(*f.hold), HalfClosedIdle: *f.halfClosed, Table: table, LogSessions: *f.sessions, Version: buildVersion(), Explain: explainAttempt, Logger: log,
 	}
 	kept, keep := clientUpkeep(c, credentials, f, log)
 	defer keep.stop()

@@ -14,6 +14,8 @@ import (
 const (
 	defaultDrainTimeout = 30 * time.Second
 	defaultHold         = 3 * time.Second
+
+	defaultHalfClosedIdle = 24 * time.Hour // internal/relay's own
 )
 
 func addDrainTimeout(f *pflag.FlagSet) *time.Duration {
@@ -30,6 +32,19 @@ func holdOf(d time.Duration) time.Duration {
 		return -1
 	}
 	return d
+}
+
+// addHalfClosedIdle: HAProxy has two for it, "timeout client-fin" and "timeout
+// server-fin". Ours is one, and bytes start it anew: a reply may take hours.
+func addHalfClosedIdle(f *pflag.FlagSet) *time.Duration {
+	return f.Duration("half-closed-idle", defaultHalfClosedIdle, "how long a connection of which one end has finished may carry nothing the other way; then both ends are reset")
+}
+
+func checkHalfClosedIdle(d time.Duration) error {
+	if d <= 0 {
+		return usage(fmt.Errorf("--half-closed-idle %v: expected a time above 0, such as 10m", d))
+	}
+	return nil
 }
 
 func addExposeHost(f *pflag.FlagSet) *string {

@@ -17,6 +17,7 @@ type forwardFlags struct {
 	exposeHost *string
 	hold       *time.Duration
 	drain      *time.Duration
+	halfClosed *time.Duration
 	stateDir   *string
 	admin      adminFlags
 }
@@ -47,6 +48,7 @@ later, or elsewhere, set them yourself. Names are resolved at every connection.`
 		exposeHost: addExposeHost(cmd.Flags()),
 		hold:       addHold(cmd.Flags()),
 		drain:      addDrainTimeout(cmd.Flags()),
+		halfClosed: addHalfClosedIdle(cmd.Flags()),
 		stateDir:   cmd.Flags().String("state-dir", "", "`DIR` for the control socket (default as for serve)"),
 		admin:      addAdmin(cmd.Flags()),
 	}
@@ -70,7 +72,10 @@ func forward(cmd *cobra.Command, env environment, f forwardFlags, args []string)
 	if err != nil {
 		return err
 	}
-	fw := &client.Forwarder{Forwards: forwards, ExposeHost: host, Hold: holdOf(*f.hold), Table: table, LogSessions: *f.sessions, Logger: log}
+	if err := checkHalfClosedIdle(*f.halfClosed); err != nil {
+		return err
+	}
+	fw := &client.Forwarder{Forwards: forwards, ExposeHost: host, Hold: holdOf(*f.hold), HalfClosedIdle: *f.halfClosed, Table: table, LogSessions: *f.sessions, Logger: log}
 	steer.read = func() error {
 		log.Info("nothing to reload: forward has no certificates")
 		return nil

@@ -19,6 +19,7 @@ type serveFlags struct {
 	listen     listenFlags
 	allow      *[]string
 	drain      *time.Duration
+	halfClosed *time.Duration
 	streams    streamLimits
 	stateDir   *string
 	passphrase *string
@@ -49,6 +50,7 @@ Names are resolved at every connection.`,
 		listen:     addListen(cmd.Flags()),
 		allow:      cmd.Flags().StringArray("allow", nil, "with --ca: which certificates of that CA may use which links, as `PATTERN=LINK,LINK` on their URI or DNS name, such as 'web-*=redis'; may be repeated"),
 		drain:      addDrainTimeout(cmd.Flags()),
+		halfClosed: addHalfClosedIdle(cmd.Flags()),
 		streams:    addStreamLimits(cmd.Flags()),
 		stateDir:   addStateDir(cmd.Flags()),
 		passphrase: addPassphrase(cmd.Flags()),
@@ -74,13 +76,16 @@ func serve(cmd *cobra.Command, env environment, f serveFlags) error {
 	if err := f.listen.check(); err != nil {
 		return err
 	}
+	if err := checkHalfClosedIdle(*f.halfClosed); err != nil {
+		return err
+	}
 	p, err := newProvider(tellingWaits(log)(cmd.Context()), f, env.environ, log)
 	if err != nil {
 		return err
 	}
 	s := &server.Server{
 		TLSConfig: p.credentials.ServerConfig(), Authorize: p.authorize, Services: p.services,
-		Links: links, Table: table, LogSessions: *f.sessions, Version: buildVersion(), Logger: log,
+		Links: links, HalfClosedIdle: *f.halfClosed, Table: table, LogSessions: *f.sessions, Version: buildVersion(), Logger: log,
 	}
 	if err := f.streams.set(s); err != nil {
 		return err

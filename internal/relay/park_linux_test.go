@@ -5,6 +5,8 @@ import (
 	"runtime"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // awaitParked waits until nobody waits for the end in a goroutine. It looks at the
@@ -160,4 +162,40 @@ func TestParkingLosesNoBytes(t *testing.T) {
 	}
 	close(stop)
 	<-looking
+}
+
+// TestReservedWatchNeedsNoDescriptor: what was reserved in time watches and parks
+// when descriptors have run out, and what was not cannot.
+func TestReservedWatchNeedsNoDescriptor(t *testing.T) {
+	_, c := tcpPair(t)
+	raw, err := c.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &TCPEnd{conn: c, raw: raw} // not TCP's, which the process's own watcher gets
+	var reserved, other watcher
+	reserved.reserve()
+	defer reserved.file.Close()
+
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	none := unix.Rlimit{Cur: 1, Max: limit.Max} // of those there are none is taken away
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &none); err != nil {
+		t.Fatal(err)
+	}
+	id, without := reserved.add(e), other.add(e)
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if without != 0 {
+		t.Error("one that has reserved nothing watches: descriptors have not run out")
+	}
+	if id == 0 {
+		t.Fatal("not watched")
+	}
+	e.watchID = id
+	reserved.remove(e)
+	e.watchID = 0
 }

@@ -135,12 +135,18 @@ func (e *TCPEnd) tryWrite(b []byte) int {
 	w := &e.writing
 	w.begin(b)
 	_ = e.raw.Write(w.once)
+	if w.err != syscall.EAGAIN {
+		w.failed = w.err
+	}
 	return w.end()
 }
 
 // Write writes like net.Conn, without a deadline.
 func (e *TCPEnd) Write(b []byte) (int, error) {
 	w := &e.writing
+	if w.failed != 0 {
+		return 0, os.NewSyscallError("write", w.failed)
+	}
 	w.begin(b)
 	err := e.raw.Write(w.all)
 	if err == nil && w.err != 0 {
@@ -156,6 +162,10 @@ type writing struct {
 	rest      []byte
 	n         int
 	err       syscall.Errno
+	// failed is how tryWrite has failed. The kernel tells why a connection broke
+	// once (SO_ERROR, socket(7)); the next write would say EPIPE, and a timeout would
+	// look like the peer's own end.
+	failed syscall.Errno
 }
 
 func (w *writing) begin(b []byte) {

@@ -405,3 +405,21 @@ func TestResetReplyWaitsForAReaderInBursts(t *testing.T) {
 	}
 	r.wantReason(t, BReset)
 }
+
+// The kernel says once why a connection broke. When it said so to a write that was
+// only tried, the write that follows still tells.
+func TestTriedWriteKeepsTheKernelsError(t *testing.T) {
+	peer, c := tcpPair(t)
+	e := TCP(c)
+	defer e.Reset("test")
+	rst(t, peer)
+	awaitEvent(t, c, unix.POLLERR, late)
+	if n := e.tryWrite([]byte("x")); n != 0 {
+		t.Fatalf("%d bytes were taken", n)
+	}
+	for range 2 {
+		if _, err := e.Write([]byte("x")); !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("%v, want the reset", err)
+		}
+	}
+}

@@ -31,6 +31,17 @@ type watcher struct {
 	ends    map[uint64]*TCPEnd // by a number that is never used twice, unlike descriptors
 }
 
+// Reserve makes now what all watching needs. A program that calls it when it starts
+// can watch and park all connections that it gets, also when it has no descriptor
+// left by then. If it fails, it is tried again with the first connection.
+func Reserve() { watched.reserve() }
+
+func (w *watcher) reserve() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_ = w.open()
+}
+
 // watch registers e. Without descriptors left for the epoll instance a reset
 // shows at the next read or write only. e.mu is held.
 func (e *TCPEnd) watch() {
