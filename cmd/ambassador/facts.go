@@ -71,7 +71,7 @@ func (p *provider) certificateFacts() []admin.Certificate {
 	if p.keeper == nil {
 		return all
 	}
-	due, err, next := p.keeper.standing.get()
+	due, next, err := p.keeper.standing.get()
 	all[0].Renews = timeOrNil(due)
 	if err != nil {
 		// What fails is what is due first of the three.
@@ -87,7 +87,7 @@ func (p *provider) certificateFacts() []admin.Certificate {
 }
 
 func sealedWarning(k *caUpkeep) []admin.Warning {
-	_, err, _ := k.standing.get()
+	_, _, err := k.standing.get()
 	if !errors.Is(err, certs.ErrSealed) {
 		return nil
 	}

@@ -46,8 +46,8 @@ func (s *renewalStanding) set(due time.Time, err error) {
 	}
 }
 
-func (s *renewalStanding) get() (due time.Time, err error, next time.Time) {
+func (s *renewalStanding) get() (due, next time.Time, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.due, s.err, s.next
+	return s.due, s.next, s.err
 }

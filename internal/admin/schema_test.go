@@ -12,8 +12,25 @@ import (
 
 // documents are all that leaves as JSON.
 var documents = []any{
-	Status{}, Build{}, Link{}, Port{}, Peer{}, Counts{}, Certificate{}, Reload{}, Warning{},
-	Links{}, Peers{}, Sessions{}, Session{}, Stream{}, Events{}, Event{}, Killed{}, Done{}, Failure{},
+	Status{},
+	Build{},
+	Link{},
+	Port{},
+	Peer{},
+	Counts{},
+	Certificate{},
+	Reload{},
+	Warning{},
+	Links{},
+	Peers{},
+	Sessions{},
+	Session{},
+	Stream{},
+	Events{},
+	Event{},
+	Killed{},
+	Done{},
+	Failure{},
 }
 
 var fieldRow = regexp.MustCompile("^\\| `([a-z_]+)` \\| ([A-Za-z ]+) \\| (.*)\\|$")

@@ -25,10 +25,10 @@ func (t *Table) Live(withStreams bool) (sessions []SessionState, streams []Strea
 	var dialled []net.Addr
 	var carried []*Stream
 	if withStreams {
-		streams = make([]StreamState, 0, len(t.streams))
-		carried, dialled = make([]*Stream, 0, len(t.streams)), make([]net.Addr, 0, len(t.streams))
+		streams = make([]StreamState, 0, t.running)
+		carried, dialled = make([]*Stream, 0, t.running), make([]net.Addr, 0, t.running)
 	}
-	for _, row := range t.streams {
+	for row := t.first; row != nil; row = row.next {
 		if n, ok := at[row.session]; ok {
 			sessions[n].Streams++
 			sessions[n].Bytes = sessions[n].Bytes.Add(row.bytes())
