@@ -19,12 +19,16 @@ import (
 const listedWithin = 100 * time.Millisecond
 
 // TestTenThousandSessionsAreListedAtOnce times the whole command, from its start to
-// its end, in the best of some runs: the others shared the machine.
+// its end, in the best of some runs: the others shared the machine. With the race
+// detector only the list is looked at.
 func TestTenThousandSessionsAreListedAtOnce(t *testing.T) {
 	path := manySessions(t, 10_000)
 	for _, args := range [][]string{{"sessions"}, {"sessions", "--streams"}, {"sessions", "-o", "json"}} {
-		best, limit := time.Hour, idleFactor*listedWithin
-		for n := 0; n < 30 && (n < 3 || best > limit); n++ {
+		best, runs := time.Hour, 30
+		if raceEnabled {
+			runs = 1
+		}
+		for n := 0; n < runs && (n < 3 || best > listedWithin); n++ {
 			began := time.Now()
 			code, stdout, stderr := once(t, nil, append(args, "--control-socket", path)...)
 			best = min(best, time.Since(began))
@@ -33,8 +37,8 @@ func TestTenThousandSessionsAreListedAtOnce(t *testing.T) {
 			}
 		}
 		t.Logf("ambassador %s: %v", strings.Join(args, " "), best)
-		if best > limit {
-			t.Errorf("ambassador %s takes %v, want %v at most", strings.Join(args, " "), best, limit)
+		if best > listedWithin && !raceEnabled {
+			t.Errorf("ambassador %s takes %v, want %v at most", strings.Join(args, " "), best, listedWithin)
 		}
 	}
 }

@@ -25,7 +25,8 @@ func (t *Table) Live(withStreams bool) (sessions []SessionState, streams []Strea
 	var dialled []net.Addr
 	var carried []*Stream
 	if withStreams {
-		streams = []StreamState{}
+		streams = make([]StreamState, 0, t.running)
+		carried, dialled = make([]*Stream, 0, t.running), make([]net.Addr, 0, t.running)
 	}
 	for row := t.first; row != nil; row = row.next {
 		if n, ok := at[row.session]; ok {
