@@ -71,6 +71,7 @@ func checkPrivileged(t *testing.T, code int, stderr string) {
 }
 
 func TestBadCertificatesAreNamed(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	issue(t, dir+"/provider", dir+"/client")
 	issue(t, dir+"/other-provider", dir+"/other-client")
@@ -134,6 +135,7 @@ func TestBadCertificatesAreNamed(t *testing.T) {
 }
 
 func TestUnreachableProviderIsOneLinePerChange(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	issue(t, dir+"/provider", dir+"/client")
 	port := freePort(t)

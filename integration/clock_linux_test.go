@@ -195,6 +195,7 @@ func (p *clockedPair) set(ahead time.Duration) {
 // TestClockJumps: when the wall clock is set, by hours and in the middle of whatever
 // is going on, nothing ends that would not have ended, and nothing takes longer.
 func TestClockJumps(t *testing.T) {
+	t.Parallel()
 	for name, jump := range map[string]time.Duration{"forwards": 7 * time.Hour, "backwards": -7 * time.Hour} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -266,6 +267,7 @@ func TestClockJumps(t *testing.T) {
 
 // TestClockJumpsWhileABackendIsDown: the provider's part of the hold budget.
 func TestClockJumpsWhileABackendIsDown(t *testing.T) {
+	t.Parallel()
 	for name, jump := range map[string]time.Duration{"forwards": 7 * time.Hour, "backwards": -7 * time.Hour} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -301,6 +303,7 @@ func (p *clockedPair) holdsAcross(t *testing.T, jump time.Duration) {
 // TestClockJumpsPastAnExpiry: a session that runs goes on, and handshakes are judged
 // by the time as it is now.
 func TestClockJumpsPastAnExpiry(t *testing.T) {
+	t.Parallel()
 	const day = 24 * time.Hour
 	for _, c := range []struct {
 		name, whose string

@@ -73,6 +73,7 @@ func firstLine(text string) string {
 }
 
 func TestControlOfAPairWithRedis(t *testing.T) {
+	t.Parallel()
 	r := startRedis(t)
 	s := startSteered(t, r.addr(), nil, nil)
 

@@ -47,6 +47,7 @@ func (c *clinic) copied(t *testing.T) string {
 }
 
 func TestDoctorFindsNothingWhereAllIsWell(t *testing.T) {
+	t.Parallel()
 	c := openClinic(t)
 	e := examine(t, nil, c.served.address(), "--state-dir", c.client(), "--expose", freePort(t)+"=echo")
 	if !e.Healthy || e.Side != "client" || len(e.verdicts("warning")) > 0 {
@@ -64,6 +65,7 @@ func TestDoctorFindsNothingWhereAllIsWell(t *testing.T) {
 }
 
 func TestDoctorNamesTheHopOnTheWayToTheProvider(t *testing.T) {
+	t.Parallel()
 	c := openClinic(t)
 	gone := startProvider(t, c.provider()+"2", "--link", "echo="+c.echo)
 	address := gone.address()
@@ -102,6 +104,7 @@ func TestDoctorNamesTheHopOnTheWayToTheProvider(t *testing.T) {
 
 // A web server that agrees to no protocol is told from a provider of another CA.
 func TestDoctorKnowsTLSWithoutALPN(t *testing.T) {
+	t.Parallel()
 	c := openClinic(t)
 	company := newCompany(t)
 	company.leafFor(t, c.dir, "web", []string{"web"})
@@ -110,6 +113,7 @@ func TestDoctorKnowsTLSWithoutALPN(t *testing.T) {
 }
 
 func TestDoctorNamesWhatIsWrongWithTheClientsFiles(t *testing.T) {
+	t.Parallel()
 	c := openClinic(t)
 	issue(t, c.dir+"/other-provider", c.dir+"/other-client")
 	at := func(t *testing.T, d string, when time.Time) {
@@ -178,6 +182,7 @@ func TestDoctorNamesWhatIsWrongWithTheClientsFiles(t *testing.T) {
 }
 
 func TestDoctorNamesWhatIsWrongBetweenTheTwo(t *testing.T) {
+	t.Parallel()
 	c := openClinic(t)
 	t.Run("other-ca", func(t *testing.T) {
 		issue(t, c.dir+"/other-provider", c.dir+"/other-client")
@@ -225,6 +230,7 @@ func mustRun(t *testing.T, args ...string) {
 // With another CA's certificates the provider's name counts, and its times can be
 // staged.
 func TestDoctorWithCertificatesOfAnotherCA(t *testing.T) {
+	t.Parallel()
 	dir, company, now := t.TempDir(), newCompany(t), time.Now()
 	company.writeRoot(t, dir+"/ca.pem")
 	company.leafFor(t, dir, "web-1", nil)
@@ -278,6 +284,7 @@ func TestDoctorWithCertificatesOfAnotherCA(t *testing.T) {
 }
 
 func TestDoctorNamesTheBackendsTrouble(t *testing.T) {
+	t.Parallel()
 	_, port, _ := net.SplitHostPort(newEcho(t)) // some port
 	gone := freePort(t)
 	c := openClinic(t, "--link", "gone=127.0.0.1:"+gone, "--link", "unknown=no-such-host.invalid:1", "--link", "double=127.0.0.1:"+port)
@@ -303,6 +310,7 @@ func TestDoctorNamesTheBackendsTrouble(t *testing.T) {
 }
 
 func TestDoctorNamesWhatCannotBeExposed(t *testing.T) {
+	t.Parallel()
 	echo := newEcho(t)
 	_, port, _ := net.SplitHostPort(echo)
 	dir := t.TempDir()
@@ -347,6 +355,7 @@ func TestDoctorNamesWhatCannotBeExposed(t *testing.T) {
 // A client that runs with the same certificate, its port and its connections are
 // left alone.
 func TestDoctorDisturbsNobody(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	p := startPair(t, b.addr, pairOptions{})
 	consumer, service := b.dial(t, p.entry)

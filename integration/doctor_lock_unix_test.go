@@ -10,6 +10,7 @@ import (
 )
 
 func TestDoctorTellsOfALockThatIsHeld(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	issue(t, dir+"/provider", dir+"/client")
 	lock, err := os.OpenFile(dir+"/provider/lock", os.O_RDWR, 0)

@@ -13,6 +13,7 @@ import (
 )
 
 func TestDoctorNamesTheLinksTrouble(t *testing.T) {
+	t.Parallel()
 	echo := newEcho(t)
 	_, port, _ := net.SplitHostPort(echo)
 	dir := t.TempDir()
@@ -60,6 +61,7 @@ func TestDoctorNamesTheLinksTrouble(t *testing.T) {
 }
 
 func TestDoctorNamesWhatIsWrongWithTheProvidersFiles(t *testing.T) {
+	t.Parallel()
 	echo := newEcho(t)
 	made := func(t *testing.T, ago time.Duration, passphrase []byte) string {
 		d := t.TempDir() + "/provider"
@@ -165,6 +167,7 @@ func listing(t *testing.T, dir string) string {
 }
 
 func TestDoctorNamesWhoHasTheProvidersPort(t *testing.T) {
+	t.Parallel()
 	c := openClinic(t)
 	look := func(listen string, more ...string) examination {
 		return examine(t, nil, append([]string{"--state-dir", c.provider(), "--listen", listen, "--link", "echo=" + c.echo, "--max-streams", "100"}, more...)...)

@@ -9,6 +9,7 @@ import (
 
 // An ambassador that runs here tells doctor what no flag says.
 func TestDoctorAsksTheAmbassadorThatRuns(t *testing.T) {
+	t.Parallel()
 	echo := newEcho(t)
 	p := startPair(t, echo, pairOptions{})
 	_, port, _ := net.SplitHostPort(echo)

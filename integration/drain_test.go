@@ -34,6 +34,7 @@ var drained = map[string]func(t *testing.T, b *backend, args ...string) (p *proc
 }
 
 func TestDrainLetsRunningConnectionsFinish(t *testing.T) {
+	t.Parallel()
 	for name, start := range drained {
 		t.Run(name, func(t *testing.T) {
 			b := newBackend(t)
@@ -59,6 +60,7 @@ func TestDrainLetsRunningConnectionsFinish(t *testing.T) {
 }
 
 func TestHangupEndsNothing(t *testing.T) {
+	t.Parallel()
 	for name, start := range drained {
 		t.Run(name, func(t *testing.T) {
 			b := newBackend(t)
@@ -93,6 +95,7 @@ func TestDrainWithNothingRunningIsQuick(t *testing.T) {
 }
 
 func TestDrainThatTimesOutResetsAndExitsWith3(t *testing.T) {
+	t.Parallel()
 	for name, start := range drained {
 		t.Run(name, func(t *testing.T) {
 			b := newBackend(t)

@@ -18,6 +18,7 @@ const (
 // it comes; where nothing comes any more that limit ends the connection. Either
 // ambassador's does.
 func TestHalfClosed(t *testing.T) {
+	t.Parallel()
 	short := []string{"--half-closed-idle", halfClosedIdle.String()}
 	for by, start := range map[string]func(t *testing.T, b *backend) (p *process, entry string){
 		"serve": func(t *testing.T, b *backend) (*process, string) {

@@ -13,6 +13,7 @@ import (
 // --out writes to what is there, as a shell's > does, and replaces regular files
 // alone.
 func TestTokenGoesWhereOutLeads(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	state := dir + "/provider"
 	out := func(path string) (code int, stdout, stderr string) {
@@ -103,6 +104,7 @@ func openInvitations(t *testing.T, state string) string {
 
 // An invitation whose token could not be printed is nobody's.
 func TestTokenThatNobodySees(t *testing.T) {
+	t.Parallel()
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
 		t.Skip(err) // Linux has it

@@ -75,6 +75,7 @@ func (j *joined) on(t *testing.T, args ...string) string {
 }
 
 func TestTokenComesFromWhereItIsGiven(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	p := startProvider(t, dir+"/provider", "--link", "redis=127.0.0.1:1")
 	for name, give := range map[string]func(token string) (env, args []string, stdin io.Reader){
@@ -125,6 +126,7 @@ func TestTokenComesFromWhereItIsGiven(t *testing.T) {
 
 // Either side may start first.
 func TestClientWaitsForItsProviderToJoin(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	token := invite(t, dir+"/provider", "web") // nobody serves yet
 	address := "127.0.0.1:" + freePort(t)
@@ -136,6 +138,7 @@ func TestClientWaitsForItsProviderToJoin(t *testing.T) {
 }
 
 func TestTokensThatDoNotJoin(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	p := startProvider(t, dir+"/provider", "--link", "redis=127.0.0.1:1")
 	other := startProvider(t, dir+"/other", "--link", "redis=127.0.0.1:1")
@@ -174,6 +177,7 @@ func TestTokensThatDoNotJoin(t *testing.T) {
 }
 
 func TestGrantsChangeUnderARunningPair(t *testing.T) {
+	t.Parallel()
 	j := join(t, "backend")
 	kept, keptService := j.b.dial(t, j.entry)
 	exchange(t, kept, keptService)
@@ -299,6 +303,7 @@ func TestRevocationInTheMiddleOfATransfer(t *testing.T) {
 
 // Nothing that others may see holds a token's secret, whatever the log level.
 func TestSecretShowsNowhere(t *testing.T) {
+	t.Parallel()
 	j := join(t)
 	token, err := os.ReadFile(filepath.Dir(j.state[1]) + "/token")
 	if err != nil {

@@ -42,6 +42,7 @@ func endsWithin(t *testing.T, p *process, limit time.Duration) {
 // Another process that holds a lock for ever, such as a stopped one, keeps
 // nobody from ending, and who waits says for whom.
 func TestHeldLockIsToldAndKeepsNobodyFromEnding(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	const waiting = "waiting for another process that holds "
 	lock, client := dir+"/provider/lock", dir+"/client"

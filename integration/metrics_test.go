@@ -86,6 +86,7 @@ next:
 
 // Bytes count while they flow, and the end of a connection under its reason.
 func TestMetricsCountLive(t *testing.T) {
+	t.Parallel()
 	w := startWatched(t, echoServer(t))
 	c, err := net.Dial("tcp", w.entry)
 	if err != nil {
@@ -127,6 +128,7 @@ func TestMetricsCountLive(t *testing.T) {
 
 // A backend that goes away shows on both sides, and is back when it is back.
 func TestReadyFollowsTheBackend(t *testing.T) {
+	t.Parallel()
 	port := freePort(t)
 	backend := listenAt(t, port)
 	w := startWatched(t, "127.0.0.1:"+port)
@@ -206,6 +208,7 @@ func TestMetricsPortThatIsTakenFailsTheStart(t *testing.T) {
 
 // Profiles are for the own user, at the control socket.
 func TestProfilesAreAtTheControlSocketAlone(t *testing.T) {
+	t.Parallel()
 	w := startWatched(t, echoServer(t))
 	for _, path := range []string{"/debug/pprof/", "/debug/pprof/heap", "/v1/status"} {
 		if status, _ := fetch(t, w.connected, path); status != http.StatusNotFound {
@@ -230,6 +233,7 @@ func TestProfilesAreAtTheControlSocketAlone(t *testing.T) {
 
 // promtool reads what Prometheus reads, and has its opinions.
 func TestPromtoolHasNoComplaint(t *testing.T) {
+	t.Parallel()
 	promtool, err := exec.LookPath("promtool")
 	if err != nil {
 		t.Skip("needs promtool (Debian's prometheus)")

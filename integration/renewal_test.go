@@ -132,6 +132,7 @@ func sessions(p *process) (all []string) {
 
 // A client whose provider is away says so, and loses nothing.
 func TestRenewalThatFailsIsLoudAndHarmless(t *testing.T) {
+	t.Parallel()
 	j := join(t)
 	j.provider.signal(syscall.SIGTERM)
 	j.provider.exit()
@@ -150,6 +151,7 @@ func TestRenewalThatFailsIsLoudAndHarmless(t *testing.T) {
 
 // The last quarter of a life is an error in the log, whoever was to renew.
 func TestCertificateThatEndsSoonIsTold(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	b := newBackend(t)
 	issue(t, dir+"/provider", dir+"/client")
@@ -169,6 +171,7 @@ func TestCertificateThatEndsSoonIsTold(t *testing.T) {
 // A running provider finds its own certificate at 73 % of its life, renews it,
 // and ends nothing by that.
 func TestProviderRenewsItsOwnCertificate(t *testing.T) {
+	t.Parallel()
 	j := join(t)
 	kept, keptService := j.b.dial(t, j.entry)
 	exchange(t, kept, keptService)
@@ -225,6 +228,7 @@ func TestNewRootUnderARunningPair(t *testing.T) {
 // Files of another CA are taken over when they change: by a copy, by SIGHUP, and
 // by the swap of a Secret that Kubernetes mounts. Bad ones are not.
 func TestChangedFilesAreTakenOver(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	dir, secret := t.TempDir(), t.TempDir()
 	company := newCompany(t)
