@@ -1,12 +1,16 @@
 package main
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
+	"syscall"
+	"time"
 )
 
 // shared memory is a directory that can be written to where nothing else can, as in
@@ -39,7 +43,31 @@ func ownMemory() error {
 	if err := os.Mkdir(dir, 0o700); err != nil && !os.IsExist(err) {
 		return err
 	}
-	return ownDir(dir)
+	if err := ownDir(dir); err != nil {
+		return err
+	}
+	sweepMemory(dir, time.Now().Add(-time.Minute))
+	return nil
+}
+
+// sweepMemory removes what processes that were killed have left there: it is memory,
+// and nobody else tidies it. What is younger may be about to be used.
+func sweepMemory(dir string, before time.Time) {
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		sub := filepath.Join(dir, e.Name())
+		info, err := os.Lstat(sub)
+		if err != nil || info.ModTime().After(before) {
+			continue
+		}
+		for _, service := range services {
+			path := filepath.Join(sub, service+socketSuffix)
+			if err := answers(context.Background(), path); errors.Is(err, syscall.ECONNREFUSED) {
+				_ = os.Remove(path)
+			}
+		}
+		_ = os.Remove(sub) // fails where something is left
+	}
 }
 
 // ownDir says whether a directory is this user's, and closed to others.
