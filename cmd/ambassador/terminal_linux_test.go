@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -139,8 +140,15 @@ func TestProgressIsForTerminals(t *testing.T) {
 	}
 	term := openTerminal(t, 80, 24)
 	p := newProgress(term.File)
-	stop := p.follow(func() string { return "no session with big-server:7000: connection refused" })
+	var asked atomic.Int32
+	stop := p.follow(func() string {
+		asked.Add(1)
+		return "no session with big-server:7000: connection refused"
+	})
 	term.shows(t, "ambassador: no session with big-server:7000: connection refused (0s)")
+	for seen := asked.Load(); asked.Load() < seen+3; {
+		time.Sleep(5 * time.Millisecond)
+	}
 	stop()
 	if n := strings.Count(term.text(), "ambassador:"); n != 1 {
 		t.Errorf("the same is said %d times", n)
