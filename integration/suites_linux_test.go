@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -91,8 +92,13 @@ func runRedisSuite(t *testing.T, source, addr string) suiteResult {
 	for _, unit := range strings.Fields(os.Getenv("AMBASSADOR_REDIS_UNITS")) {
 		args = append(args, "--single", unit)
 	}
-	cmd := exec.Command("./runtest", args...)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "./runtest", args...)
 	cmd.Dir = source
+	// It leaves children behind when it is ended: all of them are one group.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	began := time.Now()
 	out, err := cmd.CombinedOutput()
 	var r suiteResult
