@@ -82,7 +82,7 @@ type distant struct{}
 
 func (distant) RTT() time.Duration     { return 20 * time.Millisecond }
 func (distant) Silence() time.Duration { return time.Second }
-func (distant) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(10, 1, 2, 3), Port: 45678} }
+func (distant) RemoteAddr() net.Addr   { return &net.TCPAddr{IP: net.IPv4(10, 1, 2, 3), Port: 45678} }
 
 func (distant) LocalAddr() net.Addr    { return &net.TCPAddr{IP: net.IPv4(10, 1, 2, 4), Port: 7000} }
 func (distant) Bytes() (in, out int64) { return 123456, 9876543 }
