@@ -11,6 +11,9 @@ import (
 	"ambassador/internal/link"
 	"ambassador/internal/live"
 	"ambassador/mux"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 )
 
 var welcomeWithChecks = mux.Message{
@@ -19,7 +22,8 @@ var welcomeWithChecks = mux.Message{
 
 func TestClientAsksItsProvider(t *testing.T) {
 	p := provide(t, welcomeWithChecks)
-	c := &Client{Provider: p.address, Table: new(live.Table), Expose: []link.Expose{{Local: freePort(t), Link: "redis", Port: 6379}}}
+	core, logs := observer.New(zap.InfoLevel)
+	c := &Client{Provider: p.address, Table: new(live.Table), Logger: zap.New(core), Expose: []link.Expose{{Local: freePort(t), Link: "redis", Port: 6379}}}
 	run(t, c)
 	s := p.session(t)
 	if _, err := c.Session(t.Context()); err != nil {
@@ -53,6 +57,9 @@ func TestClientAsksItsProvider(t *testing.T) {
 	h := known[0]
 	if age := time.Since(h.At); h.OK || h.Reason != live.BackendTimeout || h.Took != 1500*time.Microsecond || age < 2*time.Second || age > patience {
 		t.Errorf("%+v", h)
+	}
+	if down := logs.FilterMessage("backend does not answer").FilterField(zap.String("link", "redis")); down.Len() != 1 {
+		t.Errorf("its change is logged in %d lines", down.Len())
 	}
 	// A word that is none of a backend's is not taken.
 	learnt := []mux.Health{{Link: "redis", Port: 6379, Reason: "killed"}}
@@ -166,7 +173,8 @@ func TestForwarderKeepsTheTable(t *testing.T) {
 		}, func(*testing.T, *Forwarder, net.Conn) {}, live.BackendRefused},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := &Forwarder{Hold: 300 * time.Millisecond}
+			core, logs := observer.New(zap.InfoLevel)
+			f := &Forwarder{Hold: 300 * time.Millisecond, Logger: zap.New(core)}
 			to := row.to(t)
 			c := consumer(t, forwarding(t, to, f))
 			row.stage(t, f, c)
@@ -184,8 +192,12 @@ func TestForwarderKeepsTheTable(t *testing.T) {
 			if want := map[string]uint64{"redis " + row.want.String(): 1}; !reflect.DeepEqual(got, want) {
 				t.Errorf("%v, want %v", got, want)
 			}
-			if h := f.Table.Backend("redis", 6379); !h.Known || h.OK != (row.want != live.BackendRefused) {
+			h := f.Table.Backend("redis", 6379)
+			if !h.Known || h.OK != (row.want != live.BackendRefused) {
 				t.Errorf("%+v", h)
+			}
+			if told := logs.FilterMessage("backend does not answer").Len() == 1; told == h.OK {
+				t.Errorf("it is logged that the backend does not answer: %v", told)
 			}
 		})
 	}

@@ -108,6 +108,7 @@ func (c *Client) init() {
 		c.stopping = make(chan struct{})
 		c.bound = make(chan struct{})
 		c.ports = newPorts(c.Listen, c.log, "free it, or choose another with --expose LOCAL=REMOTE")
+		c.Table.LogBackends(c.log)
 		c.keeper = newKeeper(c)
 	})
 }

@@ -73,6 +73,7 @@ func (f *Forwarder) init() {
 			own := f.own.Load()
 			return own != nil && (*own)(a)
 		}
+		f.Table.LogBackends(f.log)
 		f.checker = live.NewChecker(f.Table, f.checkTarget)
 		f.ports = newPorts(f.Listen, f.log,
 			"free it, or choose another: it is the number in the link variable's name, as in REDIS_PORT_6379_TCP, or the PORT argument")

@@ -13,6 +13,9 @@ import (
 	"ambassador/internal/link"
 	"ambassador/internal/live"
 	"ambassador/mux"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 )
 
 // counted is a resolver that knows no name, and counts who asks.
@@ -325,5 +328,33 @@ func TestWordOfAClient(t *testing.T) {
 				t.Errorf("ended as %v, want %v", ended(), want)
 			}
 		})
+	}
+}
+
+// Nobody but a status that is looked at asks for the backend here.
+func TestChangeOfABackendIsLogged(t *testing.T) {
+	l := listen(t)
+	core, logs := observer.New(zap.InfoLevel)
+	s := serve(t, &Server{Table: new(live.Table), Links: []link.Link{linkTo("redis", 6379, l.Addr())}, Logger: zap.New(core)})
+	l.Close()
+	for range 3 {
+		if err := s.Check(t.Context(), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	down := logs.FilterMessage("backend does not answer").FilterLevelExact(zap.WarnLevel).All()
+	if len(down) != 1 || down[0].ContextMap()["link"] != "redis" || down[0].ContextMap()["reason"] != "backend-refused" {
+		t.Errorf("%+v", down)
+	}
+	again, err := net.Listen("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	if err := s.Check(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	if n := logs.FilterMessage("backend answers again").Len(); n != 1 {
+		t.Errorf("%d lines say that it answers again", n)
 	}
 }

@@ -172,6 +172,7 @@ func (s *Server) init() {
 		s.clients = make(map[string]*clientQuota)
 		s.idle = make(chan struct{})
 		s.Dialer.Self = s.isOwn
+		s.Table.LogBackends(s.log)
 		s.checker = live.NewChecker(s.Table, s.checkBackend)
 	})
 }

@@ -37,7 +37,11 @@ func (t *Table) Dialled(link string, port uint16, why Reason, at time.Time, took
 	if changed {
 		h.Changed = at
 	}
+	line := t.backendLog.line(k, why, time.Now())
 	t.mu.Unlock()
+	if line != nil {
+		line()
+	}
 	if changed && (was.Known || why != Running) {
 		t.Event(dialEvent(link, port, why))
 	}
@@ -71,4 +75,5 @@ func (t *Table) Forget(link string, port uint16) {
 	t.lock()
 	defer t.mu.Unlock()
 	delete(t.backends, backendKey{link, port})
+	delete(t.backendLog.told, backendKey{link, port})
 }

@@ -20,6 +20,7 @@ type Table struct {
 	running    int     // its length
 	accounts   map[accountKey]*account
 	backends   map[backendKey]*Health
+	backendLog backendLog
 	handshakes map[string]uint64
 	opened     uint64    // sessions
 	lasted     Histogram // sessions
