@@ -3,6 +3,8 @@ package admin
 import (
 	"sync"
 	"time"
+
+	"ambassador/internal/live"
 )
 
 // refusals remember how many handshakes had been refused when somebody looked, so
@@ -20,11 +22,14 @@ type sample struct {
 // sampleEvery keeps the samples few however often one looks.
 const sampleEvery = 10 * time.Second
 
-// rise is how many have come since the oldest look of the last minutes.
+// rise is how many have come since the oldest look of the last minutes. Clients that
+// are known and denied are not among them: ofRefused tells of each by name.
 func (r *refusals) rise(now time.Time, refused map[string]uint64) uint64 {
 	total := uint64(0)
-	for _, n := range refused {
-		total += n
+	for why, n := range refused {
+		if why != live.RefusedDenied {
+			total += n
+		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

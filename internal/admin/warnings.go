@@ -16,7 +16,7 @@ const (
 	silentLong = 20 * time.Second
 	// lately is how long something that happened is still told of.
 	lately = 5 * time.Minute
-	// manyRefused is how many handshakes in that time are no accident.
+	// manyRefused is how many handshakes of strangers in that time are no accident.
 	manyRefused = 10
 )
 
@@ -94,14 +94,25 @@ func (l *look) ofSilence() []Warning {
 }
 
 // ofRefused warns of clients that were turned away lately: once for each, with what
-// was said last.
+// was said last. One that has had a session since then was let in again.
 func (l *look) ofRefused() []Warning {
 	events, _ := l.a.Table.Events(0)
 	var order []string
 	last := make(map[string]live.Event)
 	times := make(map[string]int)
+	letIn := make(map[string]time.Time) // the last time
+	for i := range l.Sessions {
+		if s := &l.Sessions[i]; s.Since.After(letIn[s.Peer]) {
+			letIn[s.Peer] = s.Since
+		}
+	}
 	for _, e := range events {
-		if e.Kind != live.DoorClosed || l.At.Sub(e.At) > lately {
+		if e.Kind == live.SessionOpened && e.At.After(letIn[e.Peer]) {
+			letIn[e.Peer] = e.At
+		}
+	}
+	for _, e := range events {
+		if e.Kind != live.DoorClosed || l.At.Sub(e.At) > lately || letIn[e.Peer].After(e.At) {
 			continue
 		}
 		if times[e.Peer] == 0 {

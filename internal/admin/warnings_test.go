@@ -46,6 +46,25 @@ func TestWarningsComeWithWhatToDo(t *testing.T) {
 				a.Table.Event(live.Event{Kind: live.DoorClosed, Peer: "web", Text: "client refused at the door: it is revoked"})
 			}
 		}, "web: client refused at the door: it is revoked (3 times lately)", "invite"},
+		"client-refused-and-let-in-again": {func(a *admin.Ambassador) {
+			a.Table.Event(live.Event{Kind: live.DoorClosed, Peer: "web", At: time.Now().Add(-time.Minute), Text: "client refused at the door: it is revoked"})
+			a.Table.OpenSession("web", "", carrier{"10.0.0.1:1", 0}, nil)
+		}, "", ""},
+		"client-refused-and-let-in-for-a-moment": {func(a *admin.Ambassador) {
+			a.Table.Event(live.Event{Kind: live.DoorClosed, Peer: "web", At: time.Now().Add(-time.Minute), Text: "client refused at the door: it is revoked"})
+			a.Table.OpenSession("web", "", carrier{"10.0.0.1:1", 0}, nil).End(nil)
+		}, "", ""},
+		"client-refused-after-its-session": {func(a *admin.Ambassador) {
+			a.Table.OpenSession("web", "", carrier{"10.0.0.1:1", 0}, nil).End(nil)
+			a.Table.Event(live.Event{Kind: live.DoorClosed, Peer: "web", Text: "client refused at the door: it is revoked"})
+		}, "it is revoked", "invite"},
+		"client-refused-many-times-is-said-once": {func(a *admin.Ambassador) {
+			a.Status(context.Background(), 0) // from here on a rise shows
+			for range 12 {
+				a.Table.HandshakeRefused(live.RefusedDenied)
+			}
+			a.Table.Event(live.Event{Kind: live.DoorClosed, Peer: "web", Text: "client refused at the door: it is revoked"})
+		}, "it is revoked", "invite"},
 		"client-refused-long-ago": {func(a *admin.Ambassador) {
 			a.Table.Event(live.Event{Kind: live.DoorClosed, Peer: "web", At: past})
 		}, "", ""},
