@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"ambassador/internal/live"
 	"ambassador/internal/relay"
 
 	"go.uber.org/zap"
@@ -33,7 +34,7 @@ func whilePresent(ctx context.Context, consumer *relay.TCPEnd) (_ context.Contex
 
 // turnAway resets a consumer that could not be served and logs why: as a
 // warning, unless it left by itself. ctx is whilePresent's.
-func (c *causes) turnAway(ctx context.Context, log *zap.Logger, consumer *relay.TCPEnd, where string, err error) {
+func (c *causes) turnAway(ctx context.Context, log *zap.Logger, consumer *relay.TCPEnd, where string, why live.Reason, err error) {
 	cause := context.Cause(ctx)
 	switch {
 	case errors.Is(cause, errConsumerGone):
@@ -41,7 +42,7 @@ func (c *causes) turnAway(ctx context.Context, log *zap.Logger, consumer *relay.
 	case err == nil, errors.Is(cause, errKilled):
 		log.Debug("consumer reset: an operator ended it")
 	default:
-		c.warn(log, "consumer reset", where, err)
+		c.warn(log.With(zap.Stringer("close_reason", why)), "consumer reset", where, err)
 	}
 	consumer.Reset("not served")
 }

@@ -137,8 +137,9 @@ func (f *Forwarder) serveConsumer(fw link.Forward, local string, consumer *relay
 	if err == nil && st.carry(consumer, backend, done) {
 		return
 	}
-	f.seen.turnAway(ctx, st.log(), consumer, fw.Target.String(), err)
-	st.ended(f.unserved(ctx, err), relay.Result{Err: err})
+	why := f.unserved(ctx, err)
+	f.seen.turnAway(ctx, st.log(), consumer, fw.Target.String(), why, err)
+	st.ended(why, relay.Result{Err: err})
 	done()
 }
 

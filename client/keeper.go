@@ -294,7 +294,11 @@ func (k *keeper) hold(s *session) (next *session) {
 		if k.c.ctx.Err() != nil {
 			err = nil // it was to end
 		}
-		k.lost(err)
+		if s.row.Killed() {
+			k.c.log.Info("session ended by an operator, connecting again", zap.String("provider", k.c.Provider))
+		} else {
+			k.lost(err)
+		}
 		s.Close()
 		s.row.End(err)
 		return nil

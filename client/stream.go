@@ -25,6 +25,33 @@ type stream struct {
 	dest    *resolution // what was asked for, nil if it did not come to that
 	session *live.Session
 	mux     *mux.Stream // nil before there is one
+	running *relay.Relay
+}
+
+// Bytes and Abort make it the table's flow. Bytes that went to no backend are not
+// counted: a consumer's are sent on before it is known whether there is one.
+func (st *stream) Bytes() (in, out int64) {
+	in, out = st.running.Bytes()
+	if !st.reached() {
+		in = 0
+	}
+	return in, out
+}
+
+// Abort ends it for an operator.
+func (st *stream) Abort(reason string) { st.running.Abort(reason) }
+
+// refusalWithin is how long a refusal may be on its way when the hold budget is
+// over.
+const refusalWithin = 2 * time.Second
+
+// reached says whether the stream is known to have come to its backend: the provider
+// said so, or it said nothing for longer than it may try.
+func (st *stream) reached() bool {
+	if st.mux == nil {
+		return false
+	}
+	return st.mux.Reached() || st.c.Hold > 0 && st.mux.Refusal() == nil && st.lasted() > st.c.Hold+refusalWithin
 }
 
 // lasted is for how long it has been there.
@@ -43,15 +70,17 @@ func (c *Client) serveConsumer(r *route, consumer *relay.TCPEnd, done func()) {
 	if err == nil && st.carry(consumer, done) {
 		return
 	}
-	c.seen.turnAway(ctx, st.log(), consumer, r.address, err)
-	st.ended(c.unserved(ctx, err), relay.Result{Err: err})
+	why := c.unserved(ctx, err)
+	c.seen.turnAway(ctx, st.log(), consumer, r.address, why, err)
+	st.ended(why, relay.Result{Err: err})
 	done()
 }
 
 // carry relays the stream, unless an operator has ended it.
 func (st *stream) carry(consumer *relay.TCPEnd, done func()) bool {
 	running := relay.New(consumer, st.mux, relay.Options{HalfClosedIdle: st.c.HalfClosedIdle, NameA: "consumer", NameB: "backend"})
-	if !st.row.Carry(running) {
+	st.running = running
+	if !st.row.Carry(st) {
 		st.mux.Reset(live.Killed.String())
 		return false
 	}
@@ -70,8 +99,14 @@ func (st *stream) carry(consumer *relay.TCPEnd, done func()) bool {
 func (st *stream) over(r relay.Result) {
 	refused := st.mux.Refusal()
 	why := st.c.reason(r, refused)
+	if !st.reached() {
+		r.BytesAB = 0
+		if why.Consumer() {
+			why = live.ConsumerGone
+		}
+	}
 	if refused != nil {
-		st.c.seen.warn(st.log(), "consumer reset", st.route.address, refused)
+		st.c.seen.warn(st.log().With(zap.Stringer("close_reason", why)), "consumer reset", st.route.address, refused)
 		if saysOfBackend(why) {
 			st.dialled(why)
 		}

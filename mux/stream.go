@@ -37,6 +37,7 @@ type Stream struct {
 	sentFIN       bool
 	gotFIN        bool // every byte of the peer has been received, if not read
 	sentRST       bool // the peer discards what follows
+	reached       bool // a client's stream: see Reached
 	abortErr      error
 	onAbort       []func(error)
 	writeDeadline time.Time
@@ -132,7 +133,19 @@ func (st *Stream) answered() error {
 // block.
 func (st *Stream) AfterAnswer(f func()) { st.afterAnswer = f }
 
+// Reached says whether a client's stream is known to have reached its backend: the
+// provider's word has come, or a window, which a provider grants for bytes that it
+// has read, and before the backend is connected it reads none.
+func (st *Stream) Reached() bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.reached
+}
+
 func (st *Stream) connected() {
+	st.mu.Lock()
+	st.reached = true
+	st.mu.Unlock()
 	if f := st.afterAnswer; f != nil {
 		st.afterAnswer = nil
 		f()
@@ -275,6 +288,7 @@ func (st *Stream) addCredit(n uint32) {
 	}
 	st.mu.Lock()
 	st.credit += int64(n)
+	st.reached = true
 	st.mu.Unlock()
 	st.notifyWriter()
 }

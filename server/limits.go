@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync/atomic"
 
+	"ambassador/internal/live"
 	"ambassador/mux"
 
 	"go.uber.org/zap"
@@ -81,7 +82,7 @@ func (ss *session) admit(st *stream) bool {
 // overLimit refuses a stream. The warning is the same for every link: which one it
 // is does not matter to the limit.
 func (st *stream) overLimit(reason, name string, limit int) {
-	st.ss.server.seen.warn(st.log(), st.ss.peer.Identity, "stream refused: too many streams", name, zap.String("limit_name", name), zap.Int("limit", limit))
+	st.ss.server.seen.warn(st.log(), st.ss.peer.Identity, "stream refused: too many streams", name, zap.Stringer("close_reason", live.StreamLimit), zap.String("limit_name", name), zap.Int("limit", limit))
 	st.mux.Refuse(mux.RefusedLimit, reason)
 }
 

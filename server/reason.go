@@ -44,10 +44,17 @@ func (ss *session) cutBy(err error, otherwise live.Reason) live.Reason {
 		return live.MemoryLimit
 	}
 	why, known := live.ParseReason(mux.ResetReason(err))
-	if known && fromClient[why] {
-		return why
+	switch {
+	case !known || !fromClient[why]:
+		return otherwise
+	case why.Consumer():
+		// It cannot know whether the backend was connected, which is the difference
+		// between these.
+		if otherwise == live.ConsumerGone || why == live.ConsumerGone {
+			return otherwise
+		}
 	}
-	return otherwise
+	return why
 }
 
 // fromClient are the reasons that a client can know better than we do. What it

@@ -116,6 +116,9 @@ func (ss *session) serve(ended func()) {
 		ss.cancel()
 		ss.server.removeSession(ss)
 		row.End(ss.lost(reason))
+		if row.Killed() {
+			reason = errKilled
+		}
 		ss.log().Info("client disconnected", zap.NamedError("reason", reason), zap.Duration("duration", time.Since(began)))
 	})
 }

@@ -100,7 +100,7 @@ func (st *stream) connect() (*net.TCPConn, live.Reason, error) {
 	}
 	st.to = ss.lookup(st.open)
 	if st.to == nil {
-		st.warn("stream refused: no such link, or not granted", "")
+		st.warn("stream refused: no such link, or not granted", "", zap.Stringer("close_reason", live.NotGranted))
 		st.mux.Refuse(mux.RefusedNoLink, "")
 		return nil, live.NotGranted, nil
 	}
@@ -122,7 +122,7 @@ func (st *stream) connect() (*net.TCPConn, live.Reason, error) {
 		st.mux.Refuse(mux.RefusedDraining, "")
 		return nil, live.Draining, err
 	case err != nil:
-		st.warn("backend not reached", dialReason(err), zap.Stringer("backend_addr", target), zap.Error(err))
+		st.warn("backend not reached", dialReason(err), zap.Stringer("backend_addr", target), zap.Stringer("close_reason", live.DialReason(err)), zap.Error(err))
 		st.mux.Refuse(refusalOf(err), dialReason(err))
 		return nil, live.DialReason(err), err
 	}

@@ -81,5 +81,10 @@ func ParseReason(word string) (r Reason, known bool) {
 // Orderly is true of an end that both sides finished with FIN.
 func (r Reason) Orderly() bool { return r == ConsumerClosed || r == BackendClosed }
 
+// Consumer is true when the consumer broke it off.
+func (r Reason) Consumer() bool {
+	return r == ConsumerReset || r == ConsumerLost || r == ConsumerGone
+}
+
 // Connected is true when the stream had reached its backend.
 func (r Reason) Connected() bool { return r < ConsumerGone }

@@ -53,6 +53,16 @@ func (s *Session) ID() uint64 {
 	return s.id
 }
 
+// Killed says whether an operator has ended the session.
+func (s *Session) Killed() bool {
+	if s == nil {
+		return false
+	}
+	s.table.mu.Lock()
+	defer s.table.mu.Unlock()
+	return s.killed
+}
+
 // Drain notes that the session takes no new streams.
 func (s *Session) Drain() {
 	if s == nil {
