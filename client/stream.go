@@ -133,6 +133,8 @@ func saysOfBackend(why live.Reason) bool {
 // open finds a session within the hold budget and opens a stream on it.
 func (st *stream) open(ctx context.Context) error {
 	c := st.c
+	opening, stop := context.WithTimeout(ctx, max(c.Hold, leastBudget))
+	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, max(c.Hold, 0))
 	defer cancel()
 	for {
@@ -146,7 +148,7 @@ func (st *stream) open(ctx context.Context) error {
 			return err
 		}
 		dest := to.dest
-		m, err := s.OpenContext(ctx, mux.Open{
+		m, err := s.OpenContext(opening, mux.Open{
 			Link: dest.link, Port: dest.port,
 			Hold:     budgetLeft(c.Hold, st.lasted()),
 			Consumer: st.address,
@@ -168,7 +170,8 @@ func (st *stream) open(ctx context.Context) error {
 	}
 }
 
-// leastBudget is what a backend gets at least when a consumer may wait at all.
+// leastBudget is what a backend gets at least when a consumer may wait at all, and
+// a session that is up to take a stream whether it may or not.
 // Nothing left would mean to the provider that there is no budget: one attempt
 // for as long as a dial may take.
 const leastBudget = 100 * time.Millisecond
