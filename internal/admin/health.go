@@ -16,7 +16,7 @@ func (a *Ambassador) Scraped() http.Handler {
 	mux.Handle("GET /metrics", a.metrics())
 	mux.HandleFunc("GET /livez", a.livez)
 	mux.HandleFunc("GET /readyz", a.readyz)
-	return mux
+	return scrapeGuard{mux}
 }
 
 // livez answers as long as the ambassador can be looked at: what hangs with a lock
