@@ -221,7 +221,7 @@ func (k *keeper) connect() (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	welcome, err := greet(ctx, s, k.c.Version)
+	welcome, err := greet(ctx, s, mux.Message{Version: k.c.Version})
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -246,9 +246,10 @@ func identityOf(cs tls.ConnectionState) string {
 
 // greet says hello and waits for the welcome: only then has the provider
 // accepted our certificate (RFC 8446 §4.4.4).
-func greet(ctx context.Context, s *mux.Session, version string) (mux.Message, error) {
+func greet(ctx context.Context, s *mux.Session, hello mux.Message) (mux.Message, error) {
 	defer context.AfterFunc(ctx, func() { s.Close() })()
-	if err := s.Control().Send(mux.Message{Kind: mux.KindHello, Version: version}); err != nil {
+	hello.Kind = mux.KindHello
+	if err := s.Control().Send(hello); err != nil {
 		return mux.Message{}, err
 	}
 	m, err := s.Control().Receive()

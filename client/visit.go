@@ -16,7 +16,8 @@ import (
 const Protocol = mux.Protocol
 
 // Visit is a session that carries no consumer: it is made to look at the provider,
-// and left again. A client's other sessions are not touched by it.
+// and left again. A client's other sessions are not touched by it. The provider is
+// told so, keeps no events of it, and ends it after half a minute.
 type Visit struct {
 	session *mux.Session
 	// Version is the provider's program.
@@ -36,7 +37,7 @@ func Call(ctx context.Context, conn net.Conn, config *tls.Config, version string
 		return nil, err
 	}
 	asked := time.Now()
-	m, err := greet(ctx, s, version)
+	m, err := greet(ctx, s, mux.Message{Version: version, Visit: true})
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}

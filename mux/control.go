@@ -34,6 +34,9 @@ type Message struct {
 	// clocks is wrong. It is the zero time from a version that does not say it.
 	Time   time.Time `json:"time,omitzero"`
 	Checks bool      `json:"checks,omitempty"` // welcome: the provider answers checks
+	// Visit says that the client only looks, for a person, and is gone again within
+	// seconds; hello.
+	Visit bool `json:"visit,omitempty"`
 	// MaxAge is how old what a check is answered with may be, in milliseconds. The
 	// provider dials no port of a backend more than once a second for it.
 	MaxAge int64    `json:"max_age_ms,omitempty"`

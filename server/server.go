@@ -329,6 +329,7 @@ func (s *Server) welcome(ctx context.Context, m *mux.Session) (*session, error) 
 		return nil, errors.Join(&refusedError{err, nameOf(m.TLS())}, m.Control().Send(mux.Message{Kind: mux.KindRefuse, Reason: denialReason(err)}))
 	}
 	ss := newSession(s, m, peer, hello.Version)
+	ss.visit = hello.Visit
 	// It is known before the client is: a drain from here on tells it, behind the
 	// welcome.
 	if !s.addSession(ss) {

@@ -13,6 +13,7 @@ import (
 	"ambassador/mux"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 )
 
 // maxVersion bounds what is kept and logged of a client's version, in bytes.
@@ -27,6 +28,7 @@ type session struct {
 	mux     *mux.Session
 	peer    Peer // its Links are in grant
 	version string
+	visit   bool // the client says that it only looks
 	grant   grant
 	quota   *clientQuota
 	row     atomic.Pointer[live.Session] // nil until it is served, and without a table
@@ -88,12 +90,12 @@ func (ss *session) offers() []mux.Offer {
 // is called when it is over and all of its goroutines are.
 func (ss *session) serve(ended func()) {
 	began := time.Now()
-	row := ss.server.Table.OpenSession(ss.peer.Identity, ss.version, ss.mux, func() { ss.mux.Close() })
+	row := ss.open()
 	ss.row.Store(row)
 	if ss.draining.Load() {
 		row.Drain() // drain may not have found it
 	}
-	ss.log().Info("client connected", zap.Int("links", len(ss.offers())), zap.String("version", ss.version))
+	ss.log().Log(ss.level(), "client connected", zap.Int("links", len(ss.offers())), zap.String("version", ss.version))
 	stop := context.AfterFunc(ss.server.ctx, func() {
 		ss.grant.abort(live.DrainTimeout) // the client is told why
 		ss.mux.Close()
@@ -119,8 +121,32 @@ func (ss *session) serve(ended func()) {
 		if row.Killed() {
 			reason = errKilled
 		}
-		ss.log().Info("client disconnected", zap.NamedError("reason", reason), zap.Duration("duration", time.Since(began)))
+		ss.log().Log(ss.level(), "client disconnected", zap.NamedError("reason", reason), zap.Duration("duration", time.Since(began)))
 	})
+}
+
+// visitAtMost bounds a visit. doctor's takes 15 s at most, and a client that calls
+// its session a visit to stay out of the log has it for this long.
+const visitAtMost = 30 * time.Second
+
+// open makes the session's row.
+func (ss *session) open() *live.Session {
+	end := func() { ss.mux.Close() }
+	if !ss.visit {
+		return ss.server.Table.OpenSession(ss.peer.Identity, ss.version, ss.mux, end)
+	}
+	late := time.AfterFunc(visitAtMost, end)
+	context.AfterFunc(ss.ended, func() { late.Stop() })
+	return ss.server.Table.OpenVisit(ss.peer.Identity, ss.version, ss.mux, end)
+}
+
+// level is that of the lines about the session's begin and end: a visit is no change
+// of state.
+func (ss *session) level() zapcore.Level {
+	if ss.visit {
+		return zap.DebugLevel
+	}
+	return zap.InfoLevel
 }
 
 // lost is why a session was lost, or nil if its end was wanted: by us, or by the

@@ -23,6 +23,7 @@ type Session struct {
 	carrier Carrier
 	end     func()
 	since   time.Time
+	visit   bool // it was made to look, and is no news
 
 	// The table's mu guards the rest.
 	draining bool
@@ -36,12 +37,27 @@ func (t *Table) OpenSession(peer, version string, carrier Carrier, end func()) *
 	if t == nil {
 		return nil
 	}
-	s := &Session{table: t, id: t.ids.Add(1), peer: peer, version: version, carrier: carrier, end: end, since: time.Now()}
+	s := t.openSession(&Session{peer: peer, version: version, carrier: carrier, end: end})
+	t.Event(Event{Kind: SessionOpened, Peer: peer, Text: "session opened from " + carrier.RemoteAddr().String()})
+	return s
+}
+
+// OpenVisit is OpenSession for one that was made to look and is left again at once:
+// it is shown and counted, but no event. The events that are kept are few, and whoever
+// looks again and again must not push those out that say why.
+func (t *Table) OpenVisit(peer, version string, carrier Carrier, end func()) *Session {
+	if t == nil {
+		return nil
+	}
+	return t.openSession(&Session{peer: peer, version: version, carrier: carrier, end: end, visit: true})
+}
+
+func (t *Table) openSession(s *Session) *Session {
+	s.table, s.id, s.since = t, t.ids.Add(1), time.Now()
 	t.lock()
+	defer t.mu.Unlock()
 	t.sessions[s.id] = s
 	t.opened++
-	t.mu.Unlock()
-	t.Event(Event{Kind: SessionOpened, Peer: peer, Text: "session opened from " + carrier.RemoteAddr().String()})
 	return s
 }
 
@@ -86,7 +102,7 @@ func (s *Session) End(why error) {
 	}
 	killed := s.killed
 	s.table.mu.Unlock()
-	if !there {
+	if !there || s.visit {
 		return
 	}
 	e := Event{Kind: SessionEnded, Peer: s.peer, Text: "session ended"}
