@@ -130,12 +130,12 @@ func TestDashboardInABrowser(t *testing.T) {
 		if streams := b.cell("links", "backend", "Streams"); streams != 1 {
 			t.Errorf("%d streams, want 1", streams)
 		}
-		if rate := eval[string](b, `document.querySelector('#streams [data-label="Rate"]').textContent`); !strings.Contains(rate, "MB/s") {
+		if rate := eval[string](b, `document.querySelector('#streams [data-label="Rate"]').textContent`); !strings.Contains(rate, "MiB/s") {
 			t.Errorf("the stream's rate is %q", rate)
 		}
 	})
 	t.Run("looks-well-on-a-screen-and-on-a-phone", func(t *testing.T) {
-		b.until(2*patience, `document.querySelector('#throughput-legend b')?.textContent.includes("MB/s")`)
+		b.until(2*patience, `document.querySelector('#throughput-legend b')?.textContent.includes("MiB/s")`)
 		for _, dark := range []bool{false, true} {
 			for _, width := range []int64{1280, 400} {
 				b.dark(dark)

@@ -74,8 +74,8 @@ export function connectLines(history, chosen) {
 // Chart is one chart with its legend, which has the values under the pointer, or
 // else the newest.
 export class Chart {
-  constructor(box, legend, label, { format, least, sparse }) {
-    Object.assign(this, { box, legend, label, format, least, sparse, at: [], lines: [] });
+  constructor(box, legend, label, { format, least, sparse, steps }) {
+    Object.assign(this, { box, legend, label, format, least, sparse, steps, at: [], lines: [] });
     new ResizeObserver(() => this.resize()).observe(box);
   }
 
@@ -116,7 +116,7 @@ export class Chart {
       },
       axes: [
         { ...axis, size: 26, gap: 6, space: 70, incrs: [30, 60, 120, 180, 300], values: (_, times) => times.map((t) => clock(t * 1000).slice(0, t % 60 ? 8 : 5)) },
-        { ...axis, size: 68, space: 36, values: (_, values) => values.map((v) => (v === 0 ? "0" : this.format(v))) },
+        { ...axis, size: 68, space: 36, ...(this.steps && { incrs: this.steps }), values: (_, values) => values.map((v) => (v === 0 ? "0" : this.format(v))) },
       ],
       series: [{}, ...this.lines.map((l, i) => this.line(l, getComputedStyle(this.legend.children[i].firstElementChild).color))],
       hooks: { setCursor: [() => this.tell()] },
@@ -186,5 +186,8 @@ function newest(values, within) {
   }
   return null;
 }
+
+// powersOfTwo are round distances on an axis of bytes.
+export const powersOfTwo = Array.from({ length: 50 }, (_, i) => 2 ** i);
 
 export const formats = { throughput: rate, connect: milliseconds };

@@ -83,7 +83,7 @@ export class Table {
     this.scroll.append(table);
     this.empty = element("p", "empty", empty);
     parent.replaceChildren(this.scroll, this.empty);
-    this.show([], () => "");
+    this.scroll.hidden = this.empty.hidden = true; // nothing is known yet
   }
 
   show(rows, keyOf) {

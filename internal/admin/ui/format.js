@@ -1,15 +1,18 @@
 // Numbers, times and names as a person reads them.
 
-const units = ["B", "kB", "MB", "GB", "TB", "PB"];
+// All as "ambassador status" writes it: cmd/ambassador/units.go.
 
-// bytes are in powers of 1000, as network speeds are.
+const units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+
+// bytes are in powers of 1024, with three digits.
 export function bytes(n) {
-  let unit = 0;
-  while (Math.abs(n) >= 999.5 && unit < units.length - 1) {
-    n /= 1000;
+  let unit = n < 1023.5 ? 0 : 1;
+  n /= 1024 ** unit;
+  while (unit > 0 && n >= 999.5 && unit < units.length - 1) {
+    n /= 1024;
     unit++;
   }
-  const digits = unit === 0 || Math.abs(n) >= 100 ? 0 : Math.abs(n) >= 10 ? 1 : 2;
+  const digits = unit === 0 || n >= 99.95 ? 0 : n >= 9.995 ? 1 : 2;
   return `${n.toFixed(digits)} ${units[unit]}`;
 }
 
@@ -18,21 +21,19 @@ export const rate = (n) => `${bytes(n)}/s`;
 export const integer = (n) => Math.round(n).toLocaleString("en");
 
 export function milliseconds(ms) {
-  if (ms >= 1000) return `${(ms / 1000).toFixed(ms >= 10000 ? 0 : 1)} s`;
-  if (ms >= 100) return `${ms.toFixed(0)} ms`;
-  return `${ms.toFixed(ms >= 10 ? 1 : 2)} ms`;
+  if (ms >= 10000) return `${(ms / 1000).toFixed(0)} s`;
+  return `${ms.toFixed(ms >= 10 ? 0 : 2)} ms`;
 }
 
 // span is a duration in its two largest units.
 export function span(seconds) {
   const s = Math.max(0, Math.floor(seconds));
   const d = Math.floor(s / 86400), h = Math.floor(s / 3600) % 24, m = Math.floor(s / 60) % 60;
-  if (d >= 10) return `${d} d`;
-  if (d) return h ? `${d} d ${h} h` : `${d} d`;
-  if (h) return m ? `${h} h ${m} min` : `${h} h`;
-  if (m >= 10) return `${m} min`;
-  if (m) return s % 60 ? `${m} min ${s % 60} s` : `${m} min`;
-  return `${s} s`;
+  const two = (n) => String(n).padStart(2, "0");
+  if (d) return `${d}d${h}h`;
+  if (h) return `${h}h${two(m)}m`;
+  if (m) return `${m}m${two(s % 60)}s`;
+  return `${s}s`;
 }
 
 export const seconds = (time) => Date.parse(time) / 1000;

@@ -1,7 +1,7 @@
 // The dashboard: takes frames from the feed and shows them. A frame is described in
 // internal/admin/dashboard_frame.go, and the status in it in status.go.
 
-import { Chart, History, connectLines, formats, throughputLines } from "./charts.js";
+import { Chart, History, connectLines, formats, powersOfTwo, throughputLines } from "./charts.js";
 import { Table, byID, element, reconcile, setText } from "./dom.js";
 import { Feed } from "./feed.js";
 import * as f from "./format.js";
@@ -77,7 +77,7 @@ const tables = {
 };
 
 const charts = {
-  throughput: new Chart(byID("throughput"), byID("throughput-legend"), "Throughput", { format: formats.throughput, least: 1000 }),
+  throughput: new Chart(byID("throughput"), byID("throughput-legend"), "Throughput", { format: formats.throughput, least: 1024, steps: powersOfTwo }),
   connect: new Chart(byID("connect"), byID("connect-legend"), "Connect latency", { format: formats.connect, least: 1, sparse: true }),
 };
 
@@ -188,6 +188,7 @@ function showFigures(status) {
 }
 
 function showCharts() {
+  if (history.at.length === 0) return; // it has not come yet: an empty chart would say that nothing flowed
   const select = byID("chart-link");
   reconcile(select, ["", ...history.names], (name) => name, (name) => new Option(name || "all", name), () => {});
   charts.throughput.show(history.at, throughputLines(history, chosen));

@@ -107,12 +107,15 @@ function beside(pair, width) {
   const svg = canvas(width, height);
   const curve = (from, to) => {
     const x1 = from.x + from.width, x2 = to.x, y1 = from.y + boxHeight / 2, y2 = to.y + boxHeight / 2, m = (x1 + x2) / 2;
-    return { d: `M${x1} ${y1}C${m} ${y1} ${m} ${y2} ${x2} ${y2}`, x: m, y: (y1 + y2) / 2 - 7 };
+    return { d: `M${x1} ${y1}C${m} ${y1} ${m} ${y2} ${x2} ${y2}`, x: m, y: (y1 + y2) / 2 - 7, end: { x: x2 - 8, y: y2 - 7 } };
   };
   joints(pair, (from, to, look) => {
-    const { d, x, y } = curve(from, to);
+    const { d, x, y, end } = curve(from, to);
     edge(svg, d, look);
-    if (look.text) svg.append(shape("text", { x, y, class: "edge-text", "text-anchor": "middle" }, look.text));
+    if (!look.text) return;
+    // A link's rate stands at the link: in the middle lines of others run through it.
+    const place = look.tunnel ? { x, y, "text-anchor": "middle" } : { ...end, "text-anchor": "end" };
+    svg.append(shape("text", { ...place, class: "edge-text" }, look.text));
   });
   for (const b of columns.flat()) drawBox(svg, b);
   return svg;
