@@ -59,7 +59,7 @@ func TestConsumerThatLeavesBeforeItsBackendIsConnected(t *testing.T) {
 }
 
 func TestBytesToABackendThatRefusesAreNotCounted(t *testing.T) {
-	p, _ := goesNowhere(t, 300*time.Millisecond)
+	p, _ := goesNowhere(t, time.Second)
 	p.ended("client", live.BackendRefused)
 	p.ended("provider", live.BackendRefused)
 	p.nothingCarried()
