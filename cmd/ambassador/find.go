@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -81,6 +80,9 @@ func (f *finder) one(ctx context.Context) (*admin.Remote, error) {
 // paths are those at which there may be a control socket.
 func (f *finder) paths() ([]string, error) {
 	if *f.socket != "" {
+		if err := admin.CheckPath(*f.socket); err != nil {
+			return nil, usage(err)
+		}
 		return []string{*f.socket}, nil
 	}
 	dirs, err := searched(*f.stateDir, f.environ)
@@ -110,10 +112,11 @@ func answers(ctx context.Context, path string) error {
 }
 
 // nobodyThere is true of what connect(2) says of a path without a socket, or with
-// one that nobody listens on.
+// one that nobody listens on. EINVAL is for a path that sun_path has no room for:
+// where a state directory is as deep as that, the socket is in shared memory.
 func nobodyThere(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOTDIR) ||
-		errors.Is(err, syscall.ENOTSOCK) || errors.Is(err, os.ErrInvalid)
+		errors.Is(err, syscall.ENOTSOCK) || errors.Is(err, syscall.EINVAL)
 }
 
 // either lists paths by their directories.

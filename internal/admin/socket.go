@@ -54,9 +54,8 @@ type socket struct {
 //
 // Close removes the file, unless another process has taken the path over since.
 func Listen(path string, takeOver bool) (net.Listener, error) {
-	if path, err := filepath.Abs(path); err != nil || len(path)+len(newSuffix) > maxSocketPath {
-		return nil, fmt.Errorf("%w: %s has %d bytes, and %d are the most (sun_path, unix(7)): choose a shorter one with --control-socket",
-			ErrPath, path, len(path), maxSocketPath-len(newSuffix))
+	if err := CheckPath(path); err != nil {
+		return nil, err
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, err
@@ -71,6 +70,15 @@ func Listen(path string, takeOver bool) (net.Listener, error) {
 		return nil, err
 	}
 	return open(path)
+}
+
+// CheckPath says whether a path is short enough for a control socket, else ErrPath.
+func CheckPath(path string) error {
+	if path, err := filepath.Abs(path); err != nil || len(path)+len(newSuffix) > maxSocketPath {
+		return fmt.Errorf("%w: %s has %d bytes, and %d are the most (sun_path, unix(7)): choose a shorter one with --control-socket",
+			ErrPath, path, len(path), maxSocketPath-len(newSuffix))
+	}
+	return nil
 }
 
 // mayReplace says what is in the way of a socket.
