@@ -324,6 +324,9 @@ func TestControlDrains(t *testing.T) {
 				t.Errorf("drain again: %q", stdout)
 			}
 			s.asks(1, dir, "healthcheck")
+			if side == "provider" {
+				drainingFromAfar(s)
+			}
 			exchange(t, consumer, service)
 			consumer.CloseWrite()
 			service.CloseWrite()
@@ -335,6 +338,19 @@ func TestControlDrains(t *testing.T) {
 			}
 		})
 	}
+}
+
+// drainingFromAfar expects that the client of a provider that drains does not speak
+// as if there were no session.
+func drainingFromAfar(s *steered) {
+	s.t.Helper()
+	said := regexp.MustCompile(`\Athe session with \S+ is draining and takes no new connections; no new session: .*connection refused; 1 link down\n.* 1 session, 1 connection, `)
+	eventually(s.t, patience, func() error {
+		if stdout, _ := s.asks(1, s.small, "status"); !said.MatchString(stdout) {
+			return fmt.Errorf("%s", stdout)
+		}
+		return nil
+	})
 }
 
 // A new provider takes the path of the one whose place it takes, and keeps it when

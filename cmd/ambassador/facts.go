@@ -125,7 +125,11 @@ func tunnelFacts(c *client.Client) (tunnel string, _ []admin.Warning) {
 	if advice == "" {
 		advice = `run "ambassador doctor" here`
 	}
-	return inShort(why, cause), []admin.Warning{{Text: "no session with " + c.Provider + ": " + certs.Explain(cause), Fix: advice}}
+	what := "no session with "
+	if sessions, _ := c.Table.Live(false); len(sessions) > 0 {
+		what = "no new session with " // there is one that drains
+	}
+	return inShort(why, cause), []admin.Warning{{Text: what + c.Provider + ": " + certs.Explain(cause), Fix: advice}}
 }
 
 // exposedLinks are a client's routes by the links that they lead to.

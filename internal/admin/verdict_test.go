@@ -48,6 +48,15 @@ func TestVerdictSaysWhatIsWrong(t *testing.T) {
 			[]func(*admin.Ambassador){facts(func(f *admin.Facts) { f.Tunnel, f.Provider = "connection refused", "big-server:7000" })},
 			"no session with big-server:7000: connection refused; 2 links down", false,
 		},
+		"the-session-drains": {
+			[]func(*admin.Ambassador){
+				facts(func(f *admin.Facts) { f.Tunnel, f.Provider = "connection refused", "big-server:7000" }),
+				func(a *admin.Ambassador) {
+					a.Table.OpenSession("p", "", carrier{remote: "10.0.0.1:7000"}, func() {}).Drain()
+				},
+			},
+			"the session with big-server:7000 is draining and takes no new connections; no new session: connection refused; 2 links down", false,
+		},
 		"no-links": {
 			[]func(*admin.Ambassador){facts(func(f *admin.Facts) { f.Links = nil })},
 			"no link to offer", false,
