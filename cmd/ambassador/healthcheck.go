@@ -32,11 +32,14 @@ the image's HEALTHCHECK, and needs no shell.`,
 		if err != nil {
 			return err
 		}
+		if *limit <= 0 {
+			return usage(fmt.Errorf("--timeout %v: expected a time above 0, such as 10s", *limit))
+		}
 		ctx, cancel := context.WithTimeout(cmd.Context(), *limit)
 		defer cancel()
 		line, err := health(ctx, find, *limit)
 		if errors.Is(err, context.DeadlineExceeded) {
-			return fmt.Errorf("no answer within %v: %w", *limit, err)
+			return fmt.Errorf("not known within %v: %w", *limit, err)
 		}
 		if not := (*notReadyError)(nil); errors.As(err, &not) {
 			line = not.verdict

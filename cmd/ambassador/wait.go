@@ -39,6 +39,9 @@ the time is over the exit code is 1, and the reason is what it waited for last.`
 		if err != nil {
 			return err
 		}
+		if *limit < 0 {
+			return usage(fmt.Errorf("--timeout %v: expected a time such as 30s, or 0 to wait as long as it takes", *limit))
+		}
 		ctx, cancel := cmd.Context(), context.CancelFunc(func() {})
 		if *limit > 0 {
 			ctx, cancel = context.WithTimeout(ctx, *limit)
