@@ -52,7 +52,7 @@ func (f *finder) all(ctx context.Context) ([]*admin.Remote, error) {
 		case errors.Is(err, fs.ErrPermission):
 			return nil, fmt.Errorf("%s cannot be opened: permission denied: run this as the user that the ambassador runs as, or as root", path)
 		case !nobodyThere(err):
-			return nil, fmt.Errorf("%s does not answer: %w", path, err)
+			return nil, fmt.Errorf("%s takes no connection: %w: its process is stopped, or has too much to do: look at it with ps or top, and at its log", path, err)
 		}
 	}
 	if len(found) == 0 {

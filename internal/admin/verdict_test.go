@@ -102,6 +102,12 @@ func TestOldKnowledgeIsNoneWhenFreshIsAskedFor(t *testing.T) {
 	if s.Ready || s.Verdict != "1 link up, 1 not checked yet: the others took too long" {
 		t.Errorf("%q, ready %v", s.Verdict, s.Ready)
 	}
+	a.Check = func(context.Context, time.Duration) error { return context.DeadlineExceeded }
+	a.Table.Forget("mq", 5672)
+	if s := a.Status(context.Background(), 5*time.Second); s.Verdict != "2 links not checked yet: there was no time to ask all backends" {
+		t.Errorf("%q", s.Verdict)
+	}
+	allAnswer(a.Table)
 	if s := a.Status(context.Background(), 0); !s.Ready {
 		t.Errorf("%q, for one who takes what is known", s.Verdict)
 	}
