@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -50,7 +51,7 @@ func (f *finder) all(ctx context.Context) ([]*admin.Remote, error) {
 		case err == nil:
 			found = append(found, admin.At(path))
 		case errors.Is(err, fs.ErrPermission):
-			return nil, fmt.Errorf("%s cannot be opened: permission denied: run this as the user that the ambassador runs as, or as root", path)
+			return nil, closedError(path)
 		case !nobodyThere(err):
 			return nil, fmt.Errorf("%s takes no connection: %w: its process is stopped, or has too much to do: look at it with ps or top, and at its log", path, err)
 		}
@@ -117,6 +118,15 @@ func answers(ctx context.Context, path string) error {
 func nobodyThere(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOTDIR) ||
 		errors.Is(err, syscall.ENOTSOCK) || errors.Is(err, syscall.EINVAL)
+}
+
+// closedError is that this user may not open a socket, or not see whether there is
+// one: then it is the directory that is closed.
+func closedError(path string) error {
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrPermission) {
+		path = filepath.Dir(path)
+	}
+	return fmt.Errorf("%s cannot be opened: %w: run this as the user that the ambassador runs as, or as root", path, fs.ErrPermission)
 }
 
 // either lists paths by their directories.
