@@ -18,6 +18,16 @@ var ErrNoChecks = errors.New("the provider does not say whether its backends ans
 // is 2 s for a backend, and it asks several at a time.
 const answerWithin = 5 * time.Second
 
+// lateError is what was not done in time. A person reads it in a verdict, where a
+// context's own words would say nothing more.
+type lateError struct {
+	text string
+	ctx  error
+}
+
+func (e *lateError) Error() string { return e.text }
+func (e *lateError) Unwrap() error { return e.ctx }
+
 // Check brings what Table knows of the granted links' backends up to date, by
 // asking the provider: it answers with nothing older than maxAge, or than a second
 // if that is more. It fails with ErrNoSession at once when there is no session,
@@ -43,7 +53,7 @@ func (c *Client) Check(ctx context.Context, maxAge time.Duration) error {
 	case <-s.Done():
 		return fmt.Errorf("%w: %w", ErrNoSession, s.Err())
 	case <-ctx.Done():
-		return fmt.Errorf("the provider did not say in time whether its backends answer: %w", ctx.Err())
+		return &lateError{"the provider did not say in time whether its backends answer", ctx.Err()}
 	}
 }
 
@@ -61,7 +71,7 @@ func (c *Client) ask(ctx context.Context, s *session, maxAge time.Duration) erro
 	case err := <-sent:
 		return err
 	case <-ctx.Done():
-		return fmt.Errorf("the provider could not be asked in time: %w", ctx.Err())
+		return &lateError{"the provider could not be asked in time", ctx.Err()}
 	}
 }
 

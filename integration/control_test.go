@@ -31,11 +31,7 @@ type steered struct {
 
 func startSteered(t *testing.T, backend string, serve, connect []string) *steered {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "a")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	dir := shortDir(t)
 	s := &steered{t: t, big: filepath.Join(dir, "big"), small: filepath.Join(dir, "small")}
 	issue(t, s.big, s.small, "redis", "mq")
 	s.provider = startProvider(t, s.big, append([]string{"--link", "redis=" + backend}, serve...)...)
@@ -45,6 +41,17 @@ func startSteered(t *testing.T, backend string, serve, connect []string) *steere
 		"connect", s.provider.address(), "--state-dir", s.small, "--expose", s.entry + "=redis:" + port,
 	}, connect...)...)
 	return s
+}
+
+// shortDir has room for a socket's name behind it, however long the test's is.
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
 }
 
 // asks runs a command about one side, and checks its exit code.
@@ -324,6 +331,9 @@ func TestControlDrains(t *testing.T) {
 				t.Errorf("drain again: %q", stdout)
 			}
 			s.asks(1, dir, "healthcheck")
+			if side == "provider" {
+				drainingFromAfar(s)
+			}
 			exchange(t, consumer, service)
 			consumer.CloseWrite()
 			service.CloseWrite()
@@ -334,6 +344,36 @@ func TestControlDrains(t *testing.T) {
 				t.Errorf("drain --wait: %q", stdout)
 			}
 		})
+	}
+}
+
+// drainingFromAfar expects that the client of a provider that drains does not speak
+// as if there were no session.
+func drainingFromAfar(s *steered) {
+	s.t.Helper()
+	said := regexp.MustCompile(`\Athe session with \S+ is draining and takes no new connections; no new session: .*connection refused; 1 link down\n.* 1 session, 1 connection, `)
+	eventually(s.t, patience, func() error {
+		if stdout, _ := s.asks(1, s.small, "status"); !said.MatchString(stdout) {
+			return fmt.Errorf("%s", stdout)
+		}
+		return nil
+	})
+}
+
+// A stopped process keeps its socket, and says nothing on it.
+func TestControlOfAStoppedProcess(t *testing.T) {
+	t.Parallel()
+	dir := shortDir(t)
+	p := startProvider(t, dir, "--link", "closed=127.0.0.1:1")
+	p.signal(syscall.SIGSTOP)
+	defer p.signal(syscall.SIGCONT)
+	began := time.Now()
+	code, _, stderr := once(t, nil, "status", "--state-dir", dir)
+	if took := time.Since(began); code != 1 || took > 10*time.Second {
+		t.Errorf("exit %d after %v, want 1 within 5 s", code, took)
+	}
+	if !regexp.MustCompile(`^ambassador: the ambassador on \S+/serve.sock does not answer: its process is stopped, or has too much to do: look at it with ps or top, and at its log\n$`).MatchString(stderr) {
+		t.Errorf("%s", stderr)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"sync"
 
@@ -23,6 +24,19 @@ type adminFlags struct {
 
 func addAdmin(f *pflag.FlagSet) adminFlags {
 	return adminFlags{flags: f, socket: addControlSocket(f, "off for none"), metrics: addMetricsAddr(f), dashboard: addDashboard(f)}
+}
+
+// check finds wrong usage before anything is opened.
+func (f adminFlags) check() error {
+	if err := f.dashboard.check(); err != nil {
+		return usage(err)
+	}
+	if *f.socket != "" && !isOff(f.flags, *f.socket) {
+		if err := admin.CheckPath(*f.socket); err != nil {
+			return usage(err)
+		}
+	}
+	return usage(checkMetricsAddr(*f.metrics))
 }
 
 // surfaces is what a command says of itself to those who look.
@@ -109,6 +123,10 @@ func (f adminFlags) control(who surfaces, environ []string, log *zap.Logger) (ne
 	dir, err := socketDir(who.stateDir, environ)
 	if err != nil {
 		return nil, err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		// What is in the way is said of the socket: it may be had elsewhere.
+		log.Debug("no directory for the control socket", zap.Error(err))
 	}
 	l, err := listenControl(filepath.Join(dir, who.service+socketSuffix), who.takeOver)
 	if instead := fallbackDir(dir); err != nil && !errors.Is(err, admin.ErrTaken) && instead != "" && ownMemory() == nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -25,6 +26,27 @@ var choices = map[string][]string{
 	"output":     {"text", "json"},
 	"log-format": {"auto", "text", "json"},
 	"log-level":  {"debug", "info", "warn", "error"},
+}
+
+// addCompletionCommand adds cobra's command for the scripts, which takes any word
+// for a shell and shows its help then.
+func addCompletionCommand(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	cmd, _, err := root.Find([]string{"completion"})
+	if err != nil || cmd == root {
+		return
+	}
+	cmd.Args = nil
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return cmd.Help()
+		}
+		var shells []string
+		for _, sub := range cmd.Commands() {
+			shells = append(shells, sub.Name())
+		}
+		return usage(fmt.Errorf("completion %q: expected one of %s", args[0], strings.Join(shells, ", ")))
+	}
 }
 
 type completer = func(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective)

@@ -71,6 +71,9 @@ func connect(cmd *cobra.Command, env environment, f connectFlags, provider strin
 	if err != nil {
 		return err
 	}
+	if err := f.admin.check(); err != nil {
+		return err
+	}
 	table := new(live.Table)
 	steer, stop := newSteering(table, env.stderr, log)
 	defer stop()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -33,9 +34,6 @@ func (f dashboardFlags) listen() (net.Listener, error) {
 	if *f.address == "" {
 		return nil, nil
 	}
-	if err := f.check(); err != nil {
-		return nil, usage(err)
-	}
 	l, err := net.Listen("tcp", *f.address)
 	if err != nil {
 		return nil, fmt.Errorf("--ui-addr %s cannot be opened: %w: free it, or choose another", *f.address, err)
@@ -46,6 +44,15 @@ func (f dashboardFlags) listen() (net.Listener, error) {
 // check refuses an address that other hosts reach, unless that is wanted: whoever
 // reaches the page sees who is connected, and it asks for no password.
 func (f dashboardFlags) check() error {
+	switch {
+	case *f.address != "":
+	case len(*f.hosts) > 0:
+		return errors.New("--ui-host without --ui-addr: there is no dashboard then: give --ui-addr, such as 127.0.0.1:7080")
+	case *f.public:
+		return errors.New("--ui-public without --ui-addr: there is no dashboard then: give --ui-addr, such as 0.0.0.0:7080")
+	default:
+		return nil
+	}
 	host, port, err := net.SplitHostPort(*f.address)
 	if err == nil {
 		_, err = strconv.ParseUint(port, 10, 16)

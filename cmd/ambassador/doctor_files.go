@@ -43,7 +43,7 @@ func (d *diagnosis) stateDir(dir string, role certs.Role) bool {
 		d.fail(checkStateDir, "", dir+" does not exist: this host has not joined a provider, or as another user", joinFirst)
 		return false
 	case err != nil:
-		d.fail(checkStateDir, "", fmt.Sprintf("%s cannot be looked at: %v", dir, err), "run doctor as the user that the ambassador runs as")
+		d.fail(checkStateDir, "", fmt.Sprintf("%s cannot be looked at: %v", dir, err), asItsUser)
 		return false
 	case !info.IsDir():
 		d.fail(checkStateDir, "", dir+" is not a directory", "give another one with --state-dir")
@@ -94,7 +94,7 @@ func fileTrouble(err error) (problem, fix string) {
 	case errors.As(err, &file) && file.Hint != "":
 		return file.File + " " + file.Problem, file.Hint
 	case errors.Is(err, fs.ErrPermission):
-		return err.Error(), "run doctor as the user that the ambassador runs as, or give the file to that user"
+		return err.Error(), asItsUser + ", or give the file to that user"
 	}
 	return err.Error(), "restore the file from a backup, or make a new certificate"
 }

@@ -48,9 +48,10 @@ const (
 type verdict string
 
 const (
-	passed verdict = "ok"
-	warned verdict = "warning" // it works, and may not for long
-	failed verdict = "failed"
+	passed   verdict = "ok"
+	warned   verdict = "warning" // it works, and may not for long
+	failed   verdict = "failed"
+	remarked verdict = "note" // it is neither good nor bad, or was bad and is over
 )
 
 // finding is one line of a diagnosis.
@@ -95,6 +96,11 @@ func (d *diagnosis) add(f finding) {
 	d.show.finding(f)
 }
 
+// remark notes what one who looks for a cause may want to know.
+func (d *diagnosis) remark(check, about, found string, args ...any) {
+	d.add(finding{Check: check, About: about, Verdict: remarked, Found: fmt.Sprintf(found, args...)})
+}
+
 // count is how many findings have a verdict.
 func (d *diagnosis) count(v verdict) int {
 	n := 0
@@ -111,13 +117,24 @@ func (d *diagnosis) end() error {
 	d.Healthy = d.count(failed) == 0
 	summary := fmt.Sprintf("%d passed, %d to look at, %d failed", d.count(passed), d.count(warned), d.count(failed))
 	d.show.summary(summary)
+	first := ""
 	for _, f := range d.Checks {
-		if f.Verdict == failed {
-			return fmt.Errorf("%d of %d checks failed: mend %s first", d.count(failed), len(d.Checks), f.name())
+		switch {
+		case f.Fix == asItsUser && !d.Healthy:
+			return fmt.Errorf("%d of %d checks failed: %s first: this one may not see what they look at", d.count(failed), len(d.Checks), asItsUser)
+		case f.Verdict == failed && first == "":
+			first = f.name()
 		}
 	}
-	return nil
+	if d.Healthy {
+		return nil
+	}
+	return fmt.Errorf("%d of %d checks failed: mend %s first", d.count(failed), len(d.Checks), first)
 }
+
+// asItsUser is the fix where doctor itself was kept out: what else has failed then
+// says little.
+const asItsUser = "run doctor as the user that the ambassador runs as"
 
 func (f finding) name() string { return strings.TrimSpace(f.Check + " " + f.About) }
 
@@ -129,8 +146,8 @@ type display struct {
 }
 
 var (
-	asciiMarks = map[verdict]string{passed: "ok  ", warned: "warn", failed: "FAIL"}
-	utf8Marks  = map[verdict]string{passed: "✓", warned: "!", failed: "✗"}
+	asciiMarks = map[verdict]string{passed: "ok  ", warned: "warn", failed: "FAIL", remarked: "note"}
+	utf8Marks  = map[verdict]string{passed: "✓", warned: "!", failed: "✗", remarked: "·"}
 )
 
 func newDisplay(w io.Writer, environ []string) *display {

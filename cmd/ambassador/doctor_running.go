@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"slices"
@@ -35,8 +36,11 @@ func (d *diagnosis) findRunning(ctx context.Context, f doctorFlags) map[string]*
 		return found
 	}
 	remotes, err := f.find.all(ctx)
-	if none := (*notRunningError)(nil); err != nil && !errors.As(err, &none) {
-		d.warn(checkRunning, "", err.Error(), "run doctor as the user that the ambassador runs as")
+	switch none := (*notRunningError)(nil); {
+	case errors.Is(err, fs.ErrPermission):
+		d.warn(checkRunning, "", err.Error(), asItsUser)
+	case err != nil && !errors.As(err, &none):
+		d.warn(checkRunning, "", err.Error(), "mend that, or give the ambassador's --state-dir or --control-socket")
 	}
 	for _, r := range remotes {
 		defer r.Close()
@@ -68,27 +72,53 @@ func (d *diagnosis) tell(r *running) {
 		return
 	}
 	s := r.status
-	const more = `see "ambassador status", and its log`
 	self := fmt.Sprintf("%s (pid %d, version %s)", s.Role, s.PID, s.Build.Version)
-	if s.Ready {
-		d.ok(checkRunning, "", "%s says: %s", self, s.Verdict)
-	} else {
-		d.warn(checkRunning, "", fmt.Sprintf("%s says: %s", self, s.Verdict), more)
+	if d.Side == "client" && s.Provider != d.Provider {
+		d.remark(checkRunning, "", `the %s that runs here has another provider, %s: "ambassador doctor" without HOST:PORT is about that`, self, s.Provider)
+		return
 	}
-	for _, w := range s.Warnings {
-		fix := w.Fix
-		if fix == "" {
-			fix = more
-		}
-		d.warn(checkRunning, "", w.Text, fix)
-	}
+	d.tellVerdict(self, &s)
 	for _, e := range r.events {
 		text := e.Text
 		if e.Reason != "" && !strings.Contains(text, e.Reason) {
 			text += ": " + e.Reason
 		}
-		d.ok(checkRunning, "", "%s ago: %s", long(time.Since(e.Time)), text)
+		d.remark(checkRunning, "", "%s ago: %s", long(time.Since(e.Time)), text)
 	}
+}
+
+// seeStatus is where more is said of an ambassador that runs.
+const seeStatus = `see "ambassador status", and its log`
+
+// tellVerdict notes the verdict and the warnings. Why there is no session is said
+// by both: that is one line.
+func (d *diagnosis) tellVerdict(self string, s *admin.Status) {
+	if s.Ready {
+		d.ok(checkRunning, "", "%s says: %s", self, s.Verdict)
+	}
+	toldWhy := s.Ready
+	for _, w := range s.Warnings {
+		found, fix := w.Text, w.Fix
+		if !toldWhy && isAboutSession(w.Text) {
+			found, toldWhy = self+" says: "+w.Text, true
+		}
+		switch fix {
+		case "":
+			fix = seeStatus
+		case adviseDoctor:
+			fix = "mend what failed above, and see its log" // this is doctor
+		}
+		d.warn(checkRunning, "", found, fix)
+	}
+	if !toldWhy {
+		d.warn(checkRunning, "", fmt.Sprintf("%s says: %s", self, s.Verdict), seeStatus)
+	}
+}
+
+// isAboutSession says whether a warning of a client is why it has no session, as
+// tunnelFacts words it.
+func isAboutSession(text string) bool {
+	return strings.HasPrefix(text, noSession) || strings.HasPrefix(text, noNewSession)
 }
 
 // links are those that it offers, with their backends as it was given them.

@@ -11,6 +11,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	"ambassador/internal/admin"
 )
 
 // docs/doctor.md names every check, and no other.
@@ -77,6 +80,52 @@ func TestDiagnosisAsText(t *testing.T) {
 				t.Errorf("healthy is %v: %v", d.Healthy, err)
 			}
 		})
+	}
+}
+
+// What doctor may not see looks as if it were not there: who it runs as comes first.
+func TestDiagnosisOfAnotherUserSaysSoFirst(t *testing.T) {
+	d := &diagnosis{}
+	d.warn(checkRunning, "", "/var/lib/ambassador cannot be opened", asItsUser)
+	d.fail(checkLink, "", "no link", "give --link")
+	if err := d.end(); err == nil || err.Error() != "1 of 2 checks failed: run doctor as the user that the ambassador runs as first: this one may not see what they look at" {
+		t.Errorf("%v", err)
+	}
+	d = &diagnosis{}
+	d.warn(checkRunning, "", "/var/lib/ambassador cannot be opened", asItsUser)
+	if err := d.end(); err != nil {
+		t.Errorf("%v, where nothing failed", err)
+	}
+}
+
+// What the client that runs here says of itself is told once, and not of another
+// provider than the one that is looked at.
+func TestDiagnosisTellsOfTheClientThatRuns(t *testing.T) {
+	r := &running{
+		status: admin.Status{
+			Role: admin.RoleClient, PID: 7, Provider: "big-server:7000", Verdict: "no session with big-server:7000: not trusted; 1 link down",
+			Warnings: []admin.Warning{
+				{Text: "no session with big-server:7000: its certificate is not trusted", Fix: adviseDoctor},
+				{Text: "the leaf certificate ends soon"},
+			},
+		},
+		events: []admin.Event{{Time: time.Now().Add(-3 * time.Minute), Text: "session lost", Reason: "reset"}},
+	}
+	for provider, want := range map[string][]finding{
+		"big-server:7000": {
+			{checkRunning, "", warned, "client (pid 7, version ) says: no session with big-server:7000: its certificate is not trusted", "mend what failed above, and see its log"},
+			{checkRunning, "", warned, "the leaf certificate ends soon", seeStatus},
+			{checkRunning, "", remarked, "3 minutes ago: session lost: reset", ""},
+		},
+		"other:7000": {
+			{checkRunning, "", remarked, `the client (pid 7, version ) that runs here has another provider, big-server:7000: "ambassador doctor" without HOST:PORT is about that`, ""},
+		},
+	} {
+		d := &diagnosis{Side: "client", Provider: provider}
+		d.tell(r)
+		if !slices.Equal(d.Checks, want) {
+			t.Errorf("%s:\n%+v\nwant\n%+v", provider, d.Checks, want)
+		}
 	}
 }
 

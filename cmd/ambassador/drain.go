@@ -2,8 +2,7 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"io"
+	"errors"
 	"time"
 
 	"ambassador/internal/admin"
@@ -21,59 +20,73 @@ done or its --drain-timeout is over. With --wait it is waited for.`,
 	}
 	find := addFinder(cmd.Flags(), env)
 	wait := cmd.Flags().Bool("wait", false, "wait until the ambassador has ended")
+	output := addOutput(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		asJSON, err := wantsJSON(*output)
+		if err != nil {
+			return err
+		}
 		r, err := find.one(cmd.Context())
 		if err != nil {
 			return err
 		}
 		defer r.Close()
-		return drainRemote(cmd.Context(), r, *wait, env.stdout, newProgress(env.stderr))
+		d, err := drainRemote(cmd.Context(), r, *wait, newProgress(env.stderr))
+		if err != nil {
+			return err
+		}
+		return said(env.stdout, asJSON, d.Verdict, d)
 	}
 	return cmd
 }
 
-func drainRemote(ctx context.Context, r *admin.Remote, wait bool, w io.Writer, p *progress) error {
-	before, err := beginDrain(ctx, r)
+func drainRemote(ctx context.Context, r *admin.Remote, wait bool, p *progress) (admin.Drained, error) {
+	d := admin.Drained{Schema: admin.Schema}
+	before, ended, err := beginDrain(ctx, r)
 	if err != nil {
-		return askFailed(r, err)
+		return d, askFailed(r, err)
 	}
 	if !wait {
-		_, err := fmt.Fprintln(w, before.Verdict)
-		return err
+		d.Ended, d.Verdict = ended, before.Verdict
+		return d, nil
 	}
 	defer p.end()
 	for {
 		now, err := drainLook(ctx, r)
-		// Another process may have taken its place already.
-		if err != nil || now.PID != before.PID {
-			_, err := fmt.Fprintln(w, "drained: the ambassador has ended")
-			return err
+		switch {
+		case errors.Is(err, context.DeadlineExceeded):
+			p.say(askFailed(r, err).Error()) // it is there still
+		case err != nil || now.PID != before.PID:
+			// Another process may have taken its place already.
+			d.Ended, d.Verdict = true, "drained: the ambassador has ended"
+			return d, nil
+		default:
+			p.say(now.Verdict)
 		}
-		p.say(now.Verdict)
 		select {
 		case <-time.After(waitEvery):
 		case <-ctx.Done():
-			return ctx.Err()
+			return d, ctx.Err()
 		}
 	}
 }
 
-// beginDrain tells it to drain, and returns how it is then.
-func beginDrain(ctx context.Context, r *admin.Remote) (admin.Status, error) {
+// beginDrain tells it to drain, and returns how it is then. With nothing to wait
+// for it may have ended by then.
+func beginDrain(ctx context.Context, r *admin.Remote) (s admin.Status, ended bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	s, err := r.Status(ctx, 0, 0) // who it is
-	if err != nil {
-		return s, err
+	if s, err = r.Status(ctx, 0, 0); err != nil { // who it is
+		return s, false, err
 	}
 	if err := r.Drain(ctx); err != nil {
-		return s, err
+		return s, false, err
 	}
 	if now, err := r.Status(ctx, 0, 0); err == nil && now.PID == s.PID {
-		return now, nil
+		return now, false, nil
 	}
-	s.Verdict = "drained" // so soon
-	return s, nil
+	s.Verdict = "drained"
+	return s, true, nil
 }
 
 func drainLook(ctx context.Context, r *admin.Remote) (admin.Status, error) {

@@ -115,6 +115,15 @@ func (k *clientKept) ambassador(c *client.Client, steer *steering) *admin.Ambass
 	return a
 }
 
+// How the warning begins that there is none.
+const (
+	noSession    = "no session with "
+	noNewSession = "no new session with "
+)
+
+// adviseDoctor is the advice where there is no better one.
+const adviseDoctor = `run "ambassador doctor" here`
+
 // tunnelFacts are why a client has no session, in short, and with what to do.
 func tunnelFacts(c *client.Client) (tunnel string, _ []admin.Warning) {
 	why, cause := c.Trouble()
@@ -123,9 +132,13 @@ func tunnelFacts(c *client.Client) (tunnel string, _ []admin.Warning) {
 	}
 	advice := networkAdvice(cause)
 	if advice == "" {
-		advice = `run "ambassador doctor" here`
+		advice = adviseDoctor
 	}
-	return inShort(why, cause), []admin.Warning{{Text: "no session with " + c.Provider + ": " + certs.Explain(cause), Fix: advice}}
+	what := noSession
+	if sessions, _ := c.Table.Live(false); len(sessions) > 0 {
+		what = noNewSession // there is one that drains
+	}
+	return inShort(why, cause), []admin.Warning{{Text: what + c.Provider + ": " + certs.Explain(cause), Fix: advice}}
 }
 
 // exposedLinks are a client's routes by the links that they lead to.

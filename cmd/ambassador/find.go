@@ -51,9 +51,9 @@ func (f *finder) all(ctx context.Context) ([]*admin.Remote, error) {
 		case err == nil:
 			found = append(found, admin.At(path))
 		case errors.Is(err, fs.ErrPermission):
-			return nil, fmt.Errorf("%s cannot be opened: permission denied: run this as the user that the ambassador runs as, or as root", path)
+			return nil, closedError(path)
 		case !nobodyThere(err):
-			return nil, fmt.Errorf("%s does not answer: %w", path, err)
+			return nil, fmt.Errorf("%s takes no connection: %w: its process is stopped, or has too much to do: look at it with ps or top, and at its log", path, err)
 		}
 	}
 	if len(found) == 0 {
@@ -81,6 +81,9 @@ func (f *finder) one(ctx context.Context) (*admin.Remote, error) {
 // paths are those at which there may be a control socket.
 func (f *finder) paths() ([]string, error) {
 	if *f.socket != "" {
+		if err := admin.CheckPath(*f.socket); err != nil {
+			return nil, usage(err)
+		}
 		return []string{*f.socket}, nil
 	}
 	dirs, err := searched(*f.stateDir, f.environ)
@@ -110,10 +113,20 @@ func answers(ctx context.Context, path string) error {
 }
 
 // nobodyThere is true of what connect(2) says of a path without a socket, or with
-// one that nobody listens on.
+// one that nobody listens on. EINVAL is for a path that sun_path has no room for:
+// where a state directory is as deep as that, the socket is in shared memory.
 func nobodyThere(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOTDIR) ||
-		errors.Is(err, syscall.ENOTSOCK) || errors.Is(err, os.ErrInvalid)
+		errors.Is(err, syscall.ENOTSOCK) || errors.Is(err, syscall.EINVAL)
+}
+
+// closedError is that this user may not open a socket, or not see whether there is
+// one: then it is the directory that is closed.
+func closedError(path string) error {
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrPermission) {
+		path = filepath.Dir(path)
+	}
+	return fmt.Errorf("%s cannot be opened: %w: run this as the user that the ambassador runs as, or as root", path, fs.ErrPermission)
 }
 
 // either lists paths by their directories.

@@ -61,6 +61,9 @@ func forward(cmd *cobra.Command, env environment, f forwardFlags, args []string)
 	if err != nil {
 		return err
 	}
+	if err := f.admin.check(); err != nil {
+		return err
+	}
 	table := new(live.Table)
 	steer, stop := newSteering(table, env.stderr, log)
 	defer stop()

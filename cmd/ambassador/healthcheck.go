@@ -26,21 +26,35 @@ the image's HEALTHCHECK, and needs no shell.`,
 	}
 	find := addFinder(cmd.Flags(), env)
 	limit := cmd.Flags().Duration("timeout", 10*time.Second, "how long the answer may take")
+	output := addOutput(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		asJSON, err := wantsJSON(*output)
+		if err != nil {
+			return err
+		}
+		if *limit <= 0 {
+			return usage(fmt.Errorf("--timeout %v: expected a time above 0, such as 10s", *limit))
+		}
 		ctx, cancel := context.WithTimeout(cmd.Context(), *limit)
 		defer cancel()
 		line, err := health(ctx, find, *limit)
 		if errors.Is(err, context.DeadlineExceeded) {
-			return fmt.Errorf("no answer within %v: %w", *limit, err)
+			return fmt.Errorf("not known within %v: %w", *limit, err)
 		}
-		if err != nil {
+		if not := (*notReadyError)(nil); errors.As(err, &not) {
+			line = not.verdict
+		} else if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintln(env.stdout, line)
-		return err
+		return saidReady(env.stdout, asJSON, line, err)
 	}
 	return cmd
 }
+
+// notReadyError is a verdict that is a bad one.
+type notReadyError struct{ verdict string }
+
+func (e *notReadyError) Error() string { return "not ready: " + e.verdict }
 
 // health is the verdicts of all ambassadors here, and an error if one of them is
 // not ready.
@@ -58,7 +72,7 @@ func health(ctx context.Context, find *finder, limit time.Duration) (line string
 		case err != nil:
 			return "", askFailed(r, err)
 		case !s.Ready:
-			return "", fmt.Errorf("not ready: %s", verdictOf(&s, len(found) > 1))
+			return "", &notReadyError{verdictOf(&s, len(found) > 1)}
 		case line != "":
 			line += "; "
 		}

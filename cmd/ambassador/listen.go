@@ -32,10 +32,19 @@ func addListen(f *pflag.FlagSet) listenFlags {
 
 // check finds what is wrong with the flags before anything is opened.
 func (f listenFlags) check() error {
-	if _, _, err := net.SplitHostPort(*f.address); err != nil {
+	if !isAddress(*f.address) {
 		return usage(fmt.Errorf("--listen %q: expected [IP]:PORT, such as :7000", *f.address))
 	}
 	return nil
+}
+
+// isAddress says whether a word is [IP]:PORT, with a port that there can be.
+func isAddress(word string) bool {
+	_, port, err := net.SplitHostPort(word)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	return err == nil
 }
 
 // shared says whether the sockets may be those of another process as well, which

@@ -15,14 +15,18 @@ func addMetricsAddr(f *pflag.FlagSet) *string {
 	return f.String("metrics-addr", "", "`ADDRESS` for /metrics, /livez and /readyz by HTTP: [IP]:PORT, such as 127.0.0.1:9101; whoever reaches it needs no certificate and sees names, but can change nothing (default none)")
 }
 
+func checkMetricsAddr(address string) error {
+	if address != "" && !isAddress(address) {
+		return fmt.Errorf("--metrics-addr %q: expected [IP]:PORT, such as 127.0.0.1:9101", address)
+	}
+	return nil
+}
+
 // serveMetrics opens --metrics-addr, if it was given. It was asked for, so that a
 // start without it would be a failed one.
 func (s *shown) serveMetrics(address string, a *admin.Ambassador, log *zap.Logger) error {
 	if address == "" {
 		return nil
-	}
-	if _, _, err := net.SplitHostPort(address); err != nil {
-		return usage(fmt.Errorf("--metrics-addr %q: expected [IP]:PORT, such as 127.0.0.1:9101", address))
 	}
 	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", address)
 	if err != nil {

@@ -23,7 +23,12 @@ named, what was in use before stays so, and the exit code is 1.`,
 		Args: exactArgs(0, "no arguments"),
 	}
 	find := addFinder(cmd.Flags(), env)
+	output := addOutput(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		asJSON, err := wantsJSON(*output)
+		if err != nil {
+			return err
+		}
 		ctx, cancel := context.WithTimeout(cmd.Context(), reloadTimeout)
 		defer cancel()
 		r, err := find.one(ctx)
@@ -33,13 +38,19 @@ named, what was in use before stays so, and the exit code is 1.`,
 		defer r.Close()
 		err = r.Reload(ctx)
 		if refused := (*admin.RefusedError)(nil); errors.As(err, &refused) {
-			return fmt.Errorf("not reloaded, what was in use before stays so: %w", err)
+			err = fmt.Errorf("not reloaded, what was in use before stays so: %w", err)
+			if !asJSON {
+				return err
+			}
+			if err := writeJSON(env.stdout, admin.Failure{Schema: admin.Schema, Error: err.Error()}); err != nil {
+				return err
+			}
+			return errSaid
 		}
 		if err != nil {
 			return askFailed(r, err)
 		}
-		_, err = fmt.Fprintln(env.stdout, "reloaded")
-		return err
+		return said(env.stdout, asJSON, "reloaded", admin.Done{Schema: admin.Schema, OK: true})
 	}
 	return cmd
 }

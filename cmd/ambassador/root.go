@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -31,13 +32,25 @@ func execute(env environment) int {
 	root.SetArgs(withForward(root, env.args))
 	root.SetOut(env.stdout)
 	root.SetErr(env.stderr)
-	err := root.ExecuteContext(certs.OnWait(context.Background(), func(path string) {
+	cmd, err := root.ExecuteContextC(certs.OnWait(context.Background(), func(path string) {
 		fmt.Fprintf(env.stderr, "ambassador: %s %s\n", waitingFor, path)
 	}))
 	if err != nil && !errors.Is(err, errSaid) {
-		fmt.Fprintf(env.stderr, "ambassador: %v\n", err)
+		tellEnd(cmd, env.stderr, err)
 	}
 	return exitCode(err)
+}
+
+// tellEnd writes the last line. Of a service whose log is to be JSON it is a line
+// of that log: who reads it understands no other.
+func tellEnd(cmd *cobra.Command, stderr io.Writer, err error) {
+	if slices.Contains(services, cmd.Name()) && flagText(cmd, "log-format") == "json" {
+		if log, errLog := newLogger(cmd, stderr); errLog == nil {
+			log.Error("ended", zap.Error(err), zap.Int("exit_code", exitCode(err)))
+			return
+		}
+	}
+	fmt.Fprintf(stderr, "ambassador: %v\n", err)
 }
 
 // waitingFor is what a command says that waits for a lock, before its path.
@@ -96,6 +109,7 @@ with --config, under its name. Flags beat the environment, which beats the file.
 		newStatus(env), newLinks(env), newPeers(env), newSessions(env),
 		newHealthcheck(env), newWait(env), newReload(env), newDrain(env))
 	addCompletions(root, env.environ)
+	addCompletionCommand(root)
 	return root
 }
 

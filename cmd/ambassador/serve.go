@@ -66,14 +66,17 @@ func serve(cmd *cobra.Command, env environment, f serveFlags) error {
 	if err != nil {
 		return err
 	}
+	if err := f.listen.check(); err != nil {
+		return err
+	}
+	if err := f.admin.check(); err != nil {
+		return err
+	}
 	table := new(live.Table)
 	steer, stop := newSteering(table, env.stderr, log)
 	defer stop()
 	links, err := findLinks(*f.links, env.environ, log)
 	if err != nil {
-		return err
-	}
-	if err := f.listen.check(); err != nil {
 		return err
 	}
 	if err := checkHalfClosedIdle(*f.halfClosed); err != nil {

@@ -35,7 +35,11 @@ connection see a reset; a client makes a new session at once.`,
 	kill := cmd.Flags().StringArray("kill", nil, "end the session or connection of this `ID`; may be repeated")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if len(*kill) > 0 {
-			return killAll(cmd.Context(), s.find, *kill, env.stdout)
+			asJSON, err := wantsJSON(*s.output)
+			if err != nil {
+				return err
+			}
+			return killAll(cmd.Context(), s.find, *kill, asJSON, env.stdout)
 		}
 		query := url.Values{"streams": {strconv.FormatBool(*streams)}, "link": {*link}, "peer": {*peer}}
 		if *streams && *s.output == "text" {
@@ -58,7 +62,7 @@ connection see a reset; a client makes a new session at once.`,
 
 // killAll ends what has these IDs, in their order. It stops at one that there is
 // not.
-func killAll(ctx context.Context, find *finder, ids []string, w io.Writer) error {
+func killAll(ctx context.Context, find *finder, ids []string, asJSON bool, w io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	r, err := find.one(ctx)
@@ -75,7 +79,7 @@ func killAll(ctx context.Context, find *finder, ids []string, w io.Writer) error
 		if killed.Kind == admin.KindSession {
 			what = "session"
 		}
-		if _, err := fmt.Fprintf(w, "killed %s %s\n", what, killed.ID); err != nil {
+		if err := said(w, asJSON, fmt.Sprintf("killed %s %s", what, killed.ID), killed); err != nil {
 			return err
 		}
 	}

@@ -77,5 +77,8 @@ func askFailed(r *admin.Remote, err error) error {
 	if refused := (*admin.RefusedError)(nil); errors.As(err, &refused) {
 		return err
 	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return &explained{fmt.Sprintf("the ambassador on %s does not answer: its process is stopped, or has too much to do: look at it with ps or top, and at its log", r.Path()), err}
+	}
 	return fmt.Errorf("asking the ambassador on %s: %w", r.Path(), err)
 }

@@ -12,12 +12,14 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// How fresh what a person is shown of backends is, and how long looking into them
-// may take: less than one waits for a command without wondering.
+// How fresh what a person is shown of backends is, how long looking into them may
+// take, and how long the whole answer: no longer than one waits for a command
+// without wondering. A backend is given up after 2 s, so that looking has time for
+// two of them in a row.
 const (
 	statusAge   = 2 * time.Second
-	statusCheck = 5 * time.Second
-	askTimeout  = 15 * time.Second
+	statusCheck = 4 * time.Second
+	askTimeout  = 5 * time.Second
 )
 
 func newStatus(env environment) *cobra.Command {

@@ -33,21 +33,27 @@ the time is over the exit code is 1, and the reason is what it waited for last.`
 	link := cmd.Flags().String("link", "", "wait for this `LINK` alone")
 	cmd.Flags().Lookup("link").Annotations = map[string][]string{argumentsAlone: {}}
 	limit := cmd.Flags().Duration("timeout", 30*time.Second, "how long to wait; 0 for as long as it takes")
+	output := addOutput(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		asJSON, err := wantsJSON(*output)
+		if err != nil {
+			return err
+		}
+		if *limit < 0 {
+			return usage(fmt.Errorf("--timeout %v: expected a time such as 30s, or 0 to wait as long as it takes", *limit))
+		}
 		ctx, cancel := cmd.Context(), context.CancelFunc(func() {})
 		if *limit > 0 {
 			ctx, cancel = context.WithTimeout(ctx, *limit)
 		}
 		defer cancel()
 		line, err := waitReady(ctx, find, *link, newProgress(env.stderr))
-		if errors.Is(err, context.DeadlineExceeded) {
-			return fmt.Errorf("not ready after %v: %w", *limit, err)
-		}
-		if err != nil {
+		if late := (*waitedError)(nil); errors.As(err, &late) {
+			line, err = late.why, fmt.Errorf("not ready after %v: %w", *limit, err)
+		} else if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintln(env.stdout, line)
-		return err
+		return saidReady(env.stdout, asJSON, line, err)
 	}
 	return cmd
 }

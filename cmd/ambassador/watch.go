@@ -38,8 +38,9 @@ func (w watching) pause() (time.Duration, error) {
 	return d, nil
 }
 
-// show runs what writes, once, or until a signal with --watch. There an error is
-// shown in its place and comes to an end by itself: the ambassador may come back.
+// show runs what writes, once, or until a signal with --watch. On a terminal an error
+// is shown in its place and comes to an end by itself: the ambassador may come back,
+// and a person looks. A program that reads a pipe is told by its end.
 func (w watching) show(cmd *cobra.Command, env environment, write func(context.Context, io.Writer) error) error {
 	pause, err := w.pause()
 	if err != nil {
@@ -72,26 +73,24 @@ func repeat(ctx context.Context, pause time.Duration, do func(context.Context) e
 
 // once shows it one time of many. On a terminal it takes the place of the time
 // before, in one write, so that nothing flickers.
-func (w watching) once(ctx context.Context, env environment, write func(context.Context, io.Writer) error) error {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+func (w watching) once(watch context.Context, env environment, write func(context.Context, io.Writer) error) error {
+	ctx, cancel := context.WithTimeout(watch, askTimeout)
 	defer cancel()
 	var out bytes.Buffer
 	err := write(ctx, &out)
-	if ctx.Err() != nil && out.Len() == 0 {
-		return nil
-	}
-	if code := exitCode(err); code == exitUsage {
-		return err
+	nothing := err != nil && out.Len() == 0
+	if nothing && watch.Err() != nil {
+		return nil // Ctrl-C
 	}
 	screen := screenOf(env.stdout)
+	if exitCode(err) == exitUsage || nothing && screen == nil {
+		return err
+	}
 	if screen == nil {
-		if err != nil && out.Len() == 0 {
-			fmt.Fprintf(env.stderr, "ambassador: %v\n", err)
-		}
 		_, err = env.stdout.Write(out.Bytes())
 		return err
 	}
-	if err != nil && out.Len() == 0 {
+	if nothing {
 		fmt.Fprintf(&out, "%v\n", err)
 	}
 	return screen.draw(out.String())

@@ -18,6 +18,7 @@ import (
 // broken.
 const (
 	maxControlConns = 64
+	maxSurplusConns = 16 // who are told that there are too many
 	maxControlBody  = 64 << 10
 	maxAgeAsked     = time.Hour
 	maxCheck        = 30 * time.Second
@@ -56,8 +57,8 @@ func (c *Control) init() {
 		c.ctx, c.cancel = context.WithCancel(context.Background())
 		c.server = &http.Server{
 			Handler: c.handler(), ReadHeaderTimeout: requestTimeout, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
-			BaseContext: func(net.Listener) context.Context { return c.ctx },
-			ErrorLog:    zap.NewStdLog(c.log.WithOptions(zap.IncreaseLevel(zap.ErrorLevel))),
+			BaseContext: func(net.Listener) context.Context { return c.ctx }, ConnContext: markSurplus,
+			ErrorLog: zap.NewStdLog(c.log.WithOptions(zap.IncreaseLevel(zap.ErrorLevel))),
 		}
 	})
 }
@@ -65,7 +66,7 @@ func (c *Control) init() {
 // Serve answers on a listener until Close, and returns nil then.
 func (c *Control) Serve(l net.Listener) error {
 	c.init()
-	err := c.server.Serve(&guarded{Listener: l, log: c.log, places: make(chan struct{}, maxControlConns)})
+	err := c.server.Serve(&guarded{Listener: l, log: c.log, places: make(chan struct{}, maxControlConns), spare: make(chan struct{}, maxSurplusConns)})
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
@@ -127,7 +128,9 @@ func (c *Control) handler() http.Handler {
 		// A body that is sent byte by byte takes its place no longer than this.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(requestTimeout))
 		r.Body = http.MaxBytesReader(w, r.Body, maxControlBody)
-		mux.ServeHTTP(w, r)
+		if !tooMany(w, r, maxControlConns) {
+			mux.ServeHTTP(w, r)
+		}
 	})
 }
 

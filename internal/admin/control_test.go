@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -255,12 +256,16 @@ func TestControlBoundsItsConnections(t *testing.T) {
 			c.Close()
 		}
 	}()
-	for range 100 {
-		c, err := net.Dial("unix", r.Path())
-		if err != nil {
-			t.Fatal(err)
-		}
-		held = append(held, c)
+	for range 64 + 6 {
+		held = append(held, dialSocket(t, r.Path()))
+	}
+	began := time.Now()
+	_, err := r.Status(bounded(t), 0, 0)
+	if refused := (*admin.RefusedError)(nil); !errors.As(err, &refused) || refused.Status != http.StatusServiceUnavailable || !strings.Contains(err.Error(), "too many are asking: the ambassador answers 64 connections at a time") {
+		t.Errorf("one too many, after %v: %v", time.Since(began), err)
+	}
+	for range 30 {
+		held = append(held, dialSocket(t, r.Path()))
 	}
 	// The last ones are closed at once: there is no place for them.
 	last := held[len(held)-1]
@@ -275,6 +280,44 @@ func TestControlBoundsItsConnections(t *testing.T) {
 		_, err := r.Status(bounded(t), 0, 0)
 		return err == nil
 	})
+}
+
+// The kernel names a socket as it was made: what is said of one that closes without
+// an answer names the path that there is.
+func TestRemoteNamesTheSocketsOwnPath(t *testing.T) {
+	path := filepath.Join(shortDir(t), "s")
+	l, err := admin.Listen(path, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	closing := make(chan struct{})
+	go func() {
+		defer close(closing)
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			c.Close()
+		}
+	}()
+	r := admin.At(path)
+	_, err = r.Status(bounded(t), 0, 0)
+	if err == nil || strings.Contains(err.Error(), path+".new") || !strings.HasSuffix(err.Error(), "(it answers 64 connections at a time): ask again later") {
+		t.Errorf("%v", err)
+	}
+	r.Close()
+	l.Close()
+	<-closing
+}
+
+func dialSocket(t *testing.T, path string) net.Conn {
+	t.Helper()
+	c, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 // within asks until it is so.

@@ -41,6 +41,20 @@ type Done struct {
 	OK     bool `json:"ok"`
 }
 
+// Readiness is what "ambassador healthcheck" and "ambassador wait" say.
+type Readiness struct {
+	Schema  int    `json:"schema"`
+	Ready   bool   `json:"ready"`
+	Verdict string `json:"verdict"`
+}
+
+// Drained is what "ambassador drain" says.
+type Drained struct {
+	Schema  int    `json:"schema"`
+	Ended   bool   `json:"ended"`
+	Verdict string `json:"verdict"`
+}
+
 // Failure is the answer when something could not be done.
 type Failure struct {
 	Schema int    `json:"schema"`

@@ -31,7 +31,7 @@ func (a *Ambassador) look(ctx context.Context, maxAge time.Duration, streams boo
 	if maxAge > 0 && a.Check != nil {
 		l.known = time.Now().Add(-maxAge - checkSlack)
 		if err := a.Check(ctx, maxAge); err != nil {
-			l.unchecked = err.Error()
+			l.unchecked = notChecked(err)
 		}
 	}
 	if a.Facts != nil {
@@ -39,6 +39,19 @@ func (a *Ambassador) look(ctx context.Context, maxAge time.Duration, streams boo
 	}
 	l.Snapshot = a.Table.Snapshot(streams)
 	return l
+}
+
+// notChecked is why backends could not be looked into, in words for a person: a
+// context's own are for programs.
+func notChecked(err error) string {
+	switch text := err.Error(); text {
+	case context.DeadlineExceeded.Error():
+		return "there was no time to ask all backends"
+	case context.Canceled.Error():
+		return "the ambassador ends"
+	default:
+		return text
+	}
 }
 
 // Status is all that there is to see, but for single sessions and streams. With a

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"syscall"
 	"time"
 )
 
@@ -155,7 +156,7 @@ func (r *Remote) do(ctx context.Context, method, path string, query url.Values, 
 		if u := (*url.Error)(nil); errors.As(err, &u) {
 			err = u.Err
 		}
-		return nil, err
+		return nil, r.broken(err)
 	}
 	defer resp.Body.Close()
 	text, err := readAll(resp)
@@ -171,6 +172,30 @@ func (r *Remote) do(ctx context.Context, method, path string, query url.Values, 
 	}
 	return nil, &RefusedError{Status: resp.StatusCode, Text: f.Error}
 }
+
+// broken is an error of the connection in words that are of use. The kernel names
+// the socket as it was made, which is not where it is now (unix(7)), and a
+// connection that is closed without an answer is one too many, or of a process
+// that ends.
+func (r *Remote) broken(err error) error {
+	if op := (*net.OpError)(nil); errors.As(err, &op) {
+		err = &net.OpError{Op: op.Op, Net: op.Net, Addr: &net.UnixAddr{Name: r.path, Net: "unix"}, Err: op.Err}
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) {
+		return &unansweredError{err}
+	}
+	return err
+}
+
+// unansweredError is a connection that was closed. What the kernel calls that says
+// nothing more.
+type unansweredError struct{ cause error }
+
+func (e *unansweredError) Error() string {
+	return fmt.Sprintf("it closed the connection without an answer: it ends, or too many are asking (it answers %d connections at a time): ask again later", maxControlConns)
+}
+
+func (e *unansweredError) Unwrap() error { return e.cause }
 
 // readAll reads an answer into one buffer where its length is known.
 func readAll(resp *http.Response) ([]byte, error) {

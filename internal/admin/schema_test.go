@@ -30,6 +30,8 @@ var documents = []any{
 	Event{},
 	Killed{},
 	Done{},
+	Readiness{},
+	Drained{},
 	Failure{},
 }
 

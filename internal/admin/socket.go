@@ -54,11 +54,10 @@ type socket struct {
 //
 // Close removes the file, unless another process has taken the path over since.
 func Listen(path string, takeOver bool) (net.Listener, error) {
-	if path, err := filepath.Abs(path); err != nil || len(path)+len(newSuffix) > maxSocketPath {
-		return nil, fmt.Errorf("%w: %s has %d bytes, and %d are the most (sun_path, unix(7)): choose a shorter one with --control-socket",
-			ErrPath, path, len(path), maxSocketPath-len(newSuffix))
+	if err := CheckPath(path); err != nil {
+		return nil, err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if err := makeDir(filepath.Dir(path)); err != nil {
 		return nil, err
 	}
 	// Of several processes that find a dead one's file, one replaces it.
@@ -71,6 +70,28 @@ func Listen(path string, takeOver bool) (net.Listener, error) {
 		return nil, err
 	}
 	return open(path)
+}
+
+// makeDir makes a socket's directory, and none above it: a path that was written
+// wrongly is not to leave a tree of them.
+func makeDir(dir string) error {
+	err := os.Mkdir(dir, 0o700)
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return nil
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%w: there is no directory %s: make it, or choose another path with --control-socket", ErrPath, filepath.Dir(dir))
+	}
+	return err
+}
+
+// CheckPath says whether a path is short enough for a control socket, else ErrPath.
+func CheckPath(path string) error {
+	if path, err := filepath.Abs(path); err != nil || len(path)+len(newSuffix) > maxSocketPath {
+		return fmt.Errorf("%w: %s has %d bytes, and %d are the most (sun_path, unix(7)): choose a shorter one with --control-socket",
+			ErrPath, path, len(path), maxSocketPath-len(newSuffix))
+	}
+	return nil
 }
 
 // mayReplace says what is in the way of a socket.

@@ -124,6 +124,7 @@ func TestSocketsThatCannotBeSayWhy(t *testing.T) {
 	}{
 		"a-file-in-the-way": {file, "is there and is no socket: remove it", admin.ErrPath},
 		"too-long":          {filepath.Join(dir, strings.Repeat("x", 120)), "choose a shorter one with --control-socket", admin.ErrPath},
+		"far-from-all":      {filepath.Join(dir, "a", "b", "s"), "there is no directory " + filepath.Join(dir, "a") + ": make it", admin.ErrPath},
 		"below-a-file":      {filepath.Join(file, "s"), "not a directory", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -139,6 +140,9 @@ func TestSocketsThatCannotBeSayWhy(t *testing.T) {
 	}
 	if text, err := os.ReadFile(file); string(text) != "mine" {
 		t.Errorf("the file was changed: %q, %v", text, err)
+	}
+	if _, err := os.Lstat(filepath.Join(dir, "a")); err == nil {
+		t.Error("directories are made for a path that was refused")
 	}
 	// The longest that is promised does.
 	longest := filepath.Join(dir, strings.Repeat("x", 99-len(dir)-1))

@@ -16,11 +16,23 @@ func (l *look) verdict(links []Link, streams int) (line string, ready bool) {
 	case l.facts.Draining:
 		return "draining", false
 	case l.facts.Tunnel != "":
-		return fmt.Sprintf("no session with %s: %s; %s down", l.facts.Provider, l.facts.Tunnel, count(len(links), "link")), false
+		return l.tunnelless(len(links)), false
 	case len(links) == 0:
 		return "no link to offer", false
 	}
 	return l.judge(links)
+}
+
+// tunnelless says why a client has no session for new connections. It may have one
+// for those that run: while its provider drains.
+func (l *look) tunnelless(links int) string {
+	down := count(links, "link") + " down"
+	for _, s := range l.Sessions {
+		if s.Draining {
+			return fmt.Sprintf("the session with %s is draining and takes no new connections; no new session: %s; %s", l.facts.Provider, l.facts.Tunnel, down)
+		}
+	}
+	return fmt.Sprintf("no session with %s: %s; %s", l.facts.Provider, l.facts.Tunnel, down)
 }
 
 // judge counts the links by state, and says what is wrong with those that are not

@@ -48,6 +48,15 @@ func TestVerdictSaysWhatIsWrong(t *testing.T) {
 			[]func(*admin.Ambassador){facts(func(f *admin.Facts) { f.Tunnel, f.Provider = "connection refused", "big-server:7000" })},
 			"no session with big-server:7000: connection refused; 2 links down", false,
 		},
+		"the-session-drains": {
+			[]func(*admin.Ambassador){
+				facts(func(f *admin.Facts) { f.Tunnel, f.Provider = "connection refused", "big-server:7000" }),
+				func(a *admin.Ambassador) {
+					a.Table.OpenSession("p", "", carrier{remote: "10.0.0.1:7000"}, func() {}).Drain()
+				},
+			},
+			"the session with big-server:7000 is draining and takes no new connections; no new session: connection refused; 2 links down", false,
+		},
 		"no-links": {
 			[]func(*admin.Ambassador){facts(func(f *admin.Facts) { f.Links = nil })},
 			"no link to offer", false,
@@ -93,6 +102,12 @@ func TestOldKnowledgeIsNoneWhenFreshIsAskedFor(t *testing.T) {
 	if s.Ready || s.Verdict != "1 link up, 1 not checked yet: the others took too long" {
 		t.Errorf("%q, ready %v", s.Verdict, s.Ready)
 	}
+	a.Check = func(context.Context, time.Duration) error { return context.DeadlineExceeded }
+	a.Table.Forget("mq", 5672)
+	if s := a.Status(context.Background(), 5*time.Second); s.Verdict != "2 links not checked yet: there was no time to ask all backends" {
+		t.Errorf("%q", s.Verdict)
+	}
+	allAnswer(a.Table)
 	if s := a.Status(context.Background(), 0); !s.Ready {
 		t.Errorf("%q, for one who takes what is known", s.Verdict)
 	}
