@@ -37,6 +37,7 @@ type joined struct {
 	provider *process
 	state    [2]string // directories of the provider and the client
 	entry    string
+	token    string // the file that it joined with
 }
 
 // join starts a provider and a client that joins by an invitation, for a backend
@@ -56,10 +57,10 @@ func joinIn(t *testing.T, provider, client string, links ...string) *joined {
 	for _, l := range links {
 		args = append(args, "--link", l)
 	}
-	token := t.TempDir() + "/token"
-	write(t, token, invite(t, j.state[0], "tester", args...)+"\n")
+	j.token = t.TempDir() + "/token"
+	write(t, j.token, invite(t, j.state[0], "tester", args...)+"\n")
 	_, port, _ := net.SplitHostPort(j.b.addr)
-	j.process = run(t, nil, "connect", j.provider.address(), "--state-dir", j.state[1], "--join", "@"+token, "--expose", j.entry+"=backend:"+port)
+	j.process = run(t, nil, "connect", j.provider.address(), "--state-dir", j.state[1], "--join", "@"+j.token, "--expose", j.entry+"=backend:"+port)
 	j.waitLog("connected to the provider")
 	return j
 }
@@ -305,7 +306,7 @@ func TestRevocationInTheMiddleOfATransfer(t *testing.T) {
 func TestSecretShowsNowhere(t *testing.T) {
 	t.Parallel()
 	j := join(t)
-	token, err := os.ReadFile(filepath.Dir(j.state[1]) + "/token")
+	token, err := os.ReadFile(j.token)
 	if err != nil {
 		t.Fatal(err)
 	}
