@@ -10,8 +10,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
-	"syscall"
 	"time"
 )
 
@@ -173,18 +173,20 @@ func (r *Remote) do(ctx context.Context, method, path string, query url.Values, 
 	return nil, &RefusedError{Status: resp.StatusCode, Text: f.Error}
 }
 
-// broken is an error of the connection in words that are of use. The kernel names
-// the socket as it was made, which is not where it is now (unix(7)), and a
-// connection that is closed without an answer is one too many, or of a process
-// that ends.
+// broken is an error of the connection in words that are of use. A connection that was
+// made and is closed without an answer is one too many, or of a process that ends;
+// net/http has several words for it, as it notices while it writes, reads or waits.
 func (r *Remote) broken(err error) error {
-	if op := (*net.OpError)(nil); errors.As(err, &op) {
-		err = &net.OpError{Op: op.Op, Net: op.Net, Addr: &net.UnixAddr{Name: r.path, Net: "unix"}, Err: op.Err}
+	op := (*net.OpError)(nil)
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+		return err
+	case errors.As(err, &op) && op.Op == "dial":
+		// The kernel names the socket as it was made, which is not where it is now
+		// (unix(7)).
+		return &net.OpError{Op: op.Op, Net: op.Net, Addr: &net.UnixAddr{Name: r.path, Net: "unix"}, Err: op.Err}
 	}
-	if errors.Is(err, io.EOF) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) {
-		return &unansweredError{err}
-	}
-	return err
+	return &unansweredError{err}
 }
 
 // unansweredError is a connection that was closed. What the kernel calls that says
