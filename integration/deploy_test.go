@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -14,10 +13,7 @@ import (
 // The units are what systemd understands: a directive that it does not know would
 // protect nothing, and say so in a log that nobody reads.
 func TestSystemdTakesTheUnits(t *testing.T) {
-	analyze, err := exec.LookPath("systemd-analyze")
-	if err != nil {
-		t.Skip("needs systemd-analyze (Debian's systemd)")
-	}
+	analyze := installed(t, "systemd-analyze")
 	units, err := filepath.Glob(filepath.Join(repository, "deploy", "systemd", "*.s*"))
 	if err != nil || len(units) != 3 {
 		t.Fatalf("%v %v", units, err)
@@ -40,10 +36,7 @@ func TestSystemdTakesTheUnits(t *testing.T) {
 
 // Alerts, and the dashboard's queries as rules, are what Prometheus understands.
 func TestPrometheusTakesAlertsAndQueries(t *testing.T) {
-	promtool, err := exec.LookPath("promtool")
-	if err != nil {
-		t.Skip("needs promtool (Debian's prometheus)")
-	}
+	promtool := installed(t, "promtool")
 	runTool(t, "", promtool, "check", "rules", filepath.Join(repository, "deploy", "prometheus", "alerts.yml"))
 
 	text, err := os.ReadFile(filepath.Join(repository, "deploy", "grafana", "ambassador.json"))

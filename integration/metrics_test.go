@@ -234,10 +234,7 @@ func TestProfilesAreAtTheControlSocketAlone(t *testing.T) {
 // promtool reads what Prometheus reads, and has its opinions.
 func TestPromtoolHasNoComplaint(t *testing.T) {
 	t.Parallel()
-	promtool, err := exec.LookPath("promtool")
-	if err != nil {
-		t.Skip("needs promtool (Debian's prometheus)")
-	}
+	promtool := installed(t, "promtool")
 	w := startWatched(t, echoServer(t))
 	for _, addr := range []string{w.provided, w.connected} {
 		_, body := fetch(t, addr, "/metrics")
