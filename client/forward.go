@@ -163,15 +163,8 @@ func (st *forwarded) carry(consumer *relay.TCPEnd, backend *net.TCPConn, done fu
 
 // reason says why a connection that was relayed has ended.
 func (f *Forwarder) reason(r relay.Result) live.Reason {
-	switch r.Reason {
-	case relay.AClosed:
-		return live.ConsumerClosed
-	case relay.BClosed:
-		return live.BackendClosed
-	case relay.IdleHalfClosed:
-		return live.IdleHalfClosed
-	case relay.Aborted:
-		return abortReason(r)
+	if why := settled(r); why != live.Running {
+		return why
 	}
 	if f.ctx.Err() != nil { // Close resets the consumers
 		return live.DrainTimeout

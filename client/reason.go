@@ -15,15 +15,8 @@ func (c *Client) reason(r relay.Result, refused *mux.RefusedError) live.Reason {
 	if refused != nil {
 		return refusalReason(refused.Refusal)
 	}
-	switch r.Reason {
-	case relay.AClosed:
-		return live.ConsumerClosed
-	case relay.BClosed:
-		return live.BackendClosed
-	case relay.IdleHalfClosed:
-		return live.IdleHalfClosed
-	case relay.Aborted:
-		return abortReason(r)
+	if why := settled(r); why != live.Running {
+		return why
 	}
 	switch {
 	case c.ctx.Err() != nil: // Close resets the consumers, and ends the session
@@ -43,6 +36,21 @@ func (c *Client) reason(r relay.Result, refused *mux.RefusedError) live.Reason {
 		return why // the provider's word
 	}
 	return live.BackendReset
+}
+
+// settled is why a relay has ended, where its result says so by itself: else Running.
+func settled(r relay.Result) live.Reason {
+	switch r.Reason {
+	case relay.AClosed:
+		return live.ConsumerClosed
+	case relay.BClosed:
+		return live.BackendClosed
+	case relay.IdleHalfClosed:
+		return live.IdleHalfClosed
+	case relay.Aborted:
+		return abortReason(r)
+	}
+	return live.Running
 }
 
 // abortReason is why we cut a stream ourselves.
